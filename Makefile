@@ -1,0 +1,41 @@
+# The commands of this repository. Everything they need beside Go, make and git
+# they install themselves (Debian packages; as root).
+
+GO      ?= go
+RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+LDFLAGS  = -s -w -X main.release=$(RELEASE)
+
+.PHONY: build test test-unit test-e2e demo lint fuzz clean
+
+build: ## the plugin, statically linked: bin/symroute
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
+
+test: test-unit test-e2e ## all tests, on the real kernel, in namespaces of their own
+
+test-unit: packages
+	$(GO) vet ./...
+	$(GO) test -count=1 ./...
+
+test-e2e: packages
+	cd test && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...
+
+demo: packages ## a pod with two providers: broken, then symmetric, then clean
+	scripts/demo
+
+lint: bin/golangci-lint
+	bin/golangci-lint run ./...
+	cd test && ../bin/golangci-lint run --config ../.golangci.yml ./...
+
+bin/golangci-lint: scripts/lint/go.mod
+	cd scripts/lint && CGO_ENABLED=0 $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+FUZZTIME ?= 5m
+fuzz: ## each fuzz target for FUZZTIME
+	scripts/fuzz $(FUZZTIME)
+
+.PHONY: packages
+packages:
+	@scripts/install-packages
+
+clean:
+	rm -rf bin

@@ -1,0 +1,175 @@
+package fib
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Route is one route of one table (ip-route(8)), or one ECMP group of them.
+type Route struct {
+	Family   Family
+	Dst      netip.Prefix // always valid; the whole family for a default
+	From     netip.Prefix // IPv6 source-specific routes; not valid: any
+	TOS      uint8
+	Table    uint32
+	Protocol uint8 // RTPROT_*
+	Scope    uint8 // RT_SCOPE_*; IPv6 has global only
+	Type     uint8 // RTN_*
+	Metric   uint32
+	PrefSrc  netip.Addr
+	Hops     []Hop
+	MTU      uint32 // bytes; 0: the device's
+	AdvMSS   uint32 // bytes; 0: the kernel's choice
+	Pref     uint8  // router preference, RFC 4191; 0 is medium
+	// NexthopID names the nexthop object that the route uses; 0: none.
+	NexthopID uint32
+	// Expires is set where the kernel will drop the route by itself.
+	Expires bool
+	// OtherMetrics and Other hold what is not modelled, as the kernel wrote it.
+	OtherMetrics string
+	Other        string
+}
+
+// Hop is one next hop of a route.
+type Hop struct {
+	Gateway netip.Addr // not valid: on-link
+	Index   int        // of the interface
+	Dev     string     // its name; for text only, the kernel goes by Index
+	Weight  int        // of an ECMP hop, 1..256; 0 where the route has one hop
+	OnLink  bool       // RTNH_F_ONLINK
+	Dead    bool       // RTNH_F_DEAD or RTNH_F_LINKDOWN; never written
+	Other   string     // encapsulation, as the kernel wrote it
+}
+
+// IsDefault reports whether the route is a unicast route to everywhere.
+func (r Route) IsDefault() bool {
+	return r.Dst.Bits() == 0 && r.Type == unix.RTN_UNICAST && !r.From.IsValid()
+}
+
+// Uses reports whether one of the hops is by the interface.
+func (r Route) Uses(index int) bool {
+	return slices.ContainsFunc(r.Hops, func(h Hop) bool { return h.Index == index })
+}
+
+// Through keeps of the hops those by the interface, or, with except set, those
+// by others. A single hop that is left has no weight.
+func (r Route) Through(index int, except bool) Route {
+	r.Hops = slices.DeleteFunc(slices.Clone(r.Hops), func(h Hop) bool { return (h.Index == index) == except })
+	if len(r.Hops) == 1 {
+		r.Hops[0].Weight = 0
+	}
+	return r
+}
+
+// Gateways lists the gateways of the hops.
+func (r Route) Gateways() []netip.Addr {
+	var gws []netip.Addr
+	for _, h := range r.Hops {
+		if h.Gateway.IsValid() {
+			gws = append(gws, h.Gateway)
+		}
+	}
+	return gws
+}
+
+// SamePlace reports whether the two stand in each other's way: the kernel
+// tells routes of one table apart by destination, source, TOS and metric
+// (fib_table_insert, fib6_add_rt2node).
+func (r Route) SamePlace(o Route) bool {
+	return r.Family == o.Family && r.Table == o.Table && r.Dst == o.Dst &&
+		r.From == o.From && r.TOS == o.TOS && r.Metric == o.Metric
+}
+
+// Equal reports whether the two are the same route. What the kernel changes by
+// itself (a dead hop, names of devices) does not count.
+func (r Route) Equal(o Route) bool {
+	return r.SamePlace(o) && r.Protocol == o.Protocol && r.Scope == o.Scope && r.Type == o.Type &&
+		r.PrefSrc == o.PrefSrc && r.MTU == o.MTU && r.AdvMSS == o.AdvMSS && r.Pref == o.Pref &&
+		r.NexthopID == o.NexthopID && r.OtherMetrics == o.OtherMetrics && r.Other == o.Other &&
+		slices.EqualFunc(r.Hops, o.Hops, sameHop)
+}
+
+func sameHop(a, b Hop) bool {
+	return a.Gateway == b.Gateway && a.Index == b.Index && a.Weight == b.Weight && a.OnLink == b.OnLink && a.Other == b.Other
+}
+
+func (r Route) String() string {
+	var b strings.Builder
+	switch r.Type {
+	case unix.RTN_UNICAST:
+	case unix.RTN_UNREACHABLE:
+		b.WriteString("unreachable ")
+	case unix.RTN_BLACKHOLE:
+		b.WriteString("blackhole ")
+	case unix.RTN_PROHIBIT:
+		b.WriteString("prohibit ")
+	case unix.RTN_LOCAL:
+		b.WriteString("local ")
+	default:
+		fmt.Fprintf(&b, "type %d ", r.Type)
+	}
+	b.WriteString(prefixText(r.Dst, "default"))
+	if r.From.IsValid() {
+		b.WriteString(" from " + prefixText(r.From, "all"))
+	}
+	if r.NexthopID != 0 {
+		fmt.Fprintf(&b, " nhid %d", r.NexthopID)
+	}
+	if len(r.Hops) == 1 {
+		b.WriteString(r.Hops[0].String())
+	}
+	r.writeAttributes(&b)
+	if len(r.Hops) > 1 {
+		for _, h := range r.Hops {
+			b.WriteString(" nexthop" + h.String())
+		}
+	}
+	return b.String()
+}
+
+func (r Route) writeAttributes(b *strings.Builder) {
+	if r.Table != unix.RT_TABLE_MAIN && r.Table != 0 {
+		b.WriteString(" table " + TableText(r.Table))
+	}
+	if r.Protocol != unix.RTPROT_UNSPEC {
+		b.WriteString(" proto " + protocolText(r.Protocol))
+	}
+	if r.Family == V4 && r.Scope == unix.RT_SCOPE_LINK {
+		b.WriteString(" scope link")
+	}
+	if r.PrefSrc.IsValid() {
+		b.WriteString(" src " + r.PrefSrc.String())
+	}
+	if r.Metric != 0 {
+		fmt.Fprintf(b, " metric %d", r.Metric)
+	}
+	if r.MTU != 0 {
+		fmt.Fprintf(b, " mtu %d", r.MTU)
+	}
+	if r.AdvMSS != 0 {
+		fmt.Fprintf(b, " advmss %d", r.AdvMSS)
+	}
+}
+
+func (h Hop) String() string {
+	var b strings.Builder
+	if h.Gateway.IsValid() {
+		b.WriteString(" via " + h.Gateway.String())
+	}
+	if h.Dev != "" {
+		b.WriteString(" dev " + h.Dev)
+	} else if h.Index != 0 {
+		fmt.Fprintf(&b, " dev if%d", h.Index)
+	}
+	if h.Weight != 0 {
+		fmt.Fprintf(&b, " weight %d", h.Weight)
+	}
+	if h.OnLink {
+		b.WriteString(" onlink")
+	}
+	return b.String()
+}

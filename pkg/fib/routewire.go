@@ -1,0 +1,291 @@
+package fib
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	routeHeader = unix.SizeofRtMsg
+	hopHeader   = unix.SizeofRtNexthop
+	rtaNHID     = 30 // RTA_NH_ID, uapi/linux/rtnetlink.h
+)
+
+// EncodeRoute writes the payload of an RTM_NEWROUTE or RTM_DELROUTE message.
+func EncodeRoute(r Route) []byte {
+	b := make([]byte, routeHeader, 128)
+	b[0] = uint8(r.Family)
+	b[1] = uint8(r.Dst.Bits())
+	b[3] = r.TOS
+	b[4] = tableByte(r.Table)
+	b[5], b[6], b[7] = r.Protocol, r.Scope, r.Type
+	if r.Dst.Bits() > 0 {
+		b = appendAddr(b, unix.RTA_DST, r.Dst.Addr())
+	}
+	if r.From.IsValid() {
+		b[2] = uint8(r.From.Bits())
+		b = appendAddr(b, unix.RTA_SRC, r.From.Addr())
+	}
+	b = appendU32(b, unix.RTA_TABLE, r.Table)
+	if r.Metric != 0 {
+		b = appendU32(b, unix.RTA_PRIORITY, r.Metric)
+	}
+	if r.PrefSrc.IsValid() {
+		b = appendAddr(b, unix.RTA_PREFSRC, r.PrefSrc)
+	}
+	if metrics := r.encodeMetrics(); len(metrics) > 0 {
+		b = appendAttr(b, unix.RTA_METRICS|unix.NLA_F_NESTED, metrics)
+	}
+	if r.Pref != 0 {
+		b = appendU8(b, unix.RTA_PREF, r.Pref)
+	}
+	b = append(b, r.Other...)
+	return r.appendHops(b)
+}
+
+// tableByte is the rtm_table of a table that may not fit into a byte; the
+// kernel goes by RTA_TABLE then.
+func tableByte(t uint32) uint8 {
+	if t > 255 {
+		return unix.RT_TABLE_UNSPEC
+	}
+	return uint8(t)
+}
+
+func (r Route) encodeMetrics() []byte {
+	var b []byte
+	if r.MTU != 0 {
+		b = appendU32(b, unix.RTAX_MTU, r.MTU)
+	}
+	if r.AdvMSS != 0 {
+		b = appendU32(b, unix.RTAX_ADVMSS, r.AdvMSS)
+	}
+	return append(b, r.OtherMetrics...)
+}
+
+func (r Route) appendHops(b []byte) []byte {
+	switch {
+	case r.NexthopID != 0:
+		return appendU32(b, rtaNHID, r.NexthopID)
+	case len(r.Hops) == 0:
+		return b
+	case len(r.Hops) == 1 && r.Hops[0].Weight == 0:
+		h := r.Hops[0]
+		if h.OnLink {
+			binary.NativeEndian.PutUint32(b[8:], unix.RTNH_F_ONLINK)
+		}
+		b = h.appendGateway(b, r.Family)
+		b = appendU32(b, unix.RTA_OIF, uint32(h.Index))
+		return append(b, h.Other...)
+	}
+	var hops []byte
+	for _, h := range r.Hops {
+		hops = h.appendNexthop(hops, r.Family)
+	}
+	return appendAttr(b, unix.RTA_MULTIPATH, hops)
+}
+
+func (h Hop) appendNexthop(b []byte, f Family) []byte {
+	attrs := append(h.appendGateway(nil, f), h.Other...)
+	b = binary.NativeEndian.AppendUint16(b, uint16(hopHeader+len(attrs)))
+	flags := uint8(0)
+	if h.OnLink {
+		flags = unix.RTNH_F_ONLINK
+	}
+	b = append(b, flags, uint8(max(h.Weight, 1)-1))
+	b = binary.NativeEndian.AppendUint32(b, uint32(h.Index))
+	return append(b, attrs...)
+}
+
+func (h Hop) appendGateway(b []byte, f Family) []byte {
+	switch {
+	case !h.Gateway.IsValid():
+		return b
+	case FamilyOf(h.Gateway) == f:
+		return appendAddr(b, unix.RTA_GATEWAY, h.Gateway)
+	}
+	// An IPv4 route through an IPv6 gateway (struct rtvia).
+	via := binary.NativeEndian.AppendUint16(nil, uint16(FamilyOf(h.Gateway)))
+	return appendAttr(b, unix.RTA_VIA, append(via, h.Gateway.AsSlice()...))
+}
+
+// DecodeRoute reads the payload of an RTM_NEWROUTE message.
+func DecodeRoute(b []byte) (Route, error) {
+	if len(b) < routeHeader {
+		return Route{}, fmt.Errorf("%w: route of %d bytes", ErrMalformed, len(b))
+	}
+	r := Route{
+		Family:   Family(b[0]),
+		TOS:      b[3],
+		Table:    uint32(b[4]),
+		Protocol: b[5],
+		Scope:    b[6],
+		Type:     b[7],
+	}
+	if r.Family != V4 && r.Family != V6 {
+		return Route{}, fmt.Errorf("%w: route of family %d", ErrMalformed, b[0])
+	}
+	r.Dst = r.Family.Any()
+	single := Hop{}
+	single.setFlags(binary.NativeEndian.Uint32(b[8:]))
+	for a, err := range attrs(b[routeHeader:]) {
+		if err == nil {
+			err = r.decodeAttr(a, &single, b[1], b[2])
+		}
+		if err != nil {
+			return Route{}, fmt.Errorf("route: %w", err)
+		}
+	}
+	if len(r.Hops) == 0 && (single.Index != 0 || single.Gateway.IsValid()) {
+		r.Hops = []Hop{single}
+	}
+	return r, nil
+}
+
+func (h *Hop) setFlags(flags uint32) {
+	h.OnLink = flags&unix.RTNH_F_ONLINK != 0
+	h.Dead = flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0
+}
+
+func (r *Route) decodeAttr(a attr, single *Hop, dstBits, srcBits uint8) (err error) {
+	switch a.kind {
+	case unix.RTA_DST:
+		r.Dst, err = a.prefix(dstBits)
+	case unix.RTA_SRC:
+		r.From, err = a.prefix(srcBits)
+	case unix.RTA_TABLE:
+		r.Table, err = a.u32()
+	case unix.RTA_PRIORITY:
+		r.Metric, err = a.u32()
+	case unix.RTA_PREFSRC:
+		r.PrefSrc, err = a.addr()
+	case unix.RTA_METRICS:
+		err = r.decodeMetrics(a.value)
+	case unix.RTA_MULTIPATH:
+		r.Hops, err = decodeHops(a.value)
+	case unix.RTA_PREF:
+		r.Pref, err = a.u8()
+	case rtaNHID:
+		r.NexthopID, err = a.u32()
+	case unix.RTA_CACHEINFO:
+		// struct rta_cacheinfo: rta_clntref, rta_lastuse, rta_expires, ...
+		r.Expires = len(a.value) >= 12 && binary.NativeEndian.Uint32(a.value[8:]) != 0
+	case unix.RTA_OIF:
+		var index uint32
+		index, err = a.u32()
+		single.Index = int(index)
+	case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE:
+		err = single.decodeAttr(a)
+	case unix.RTA_UNSPEC, unix.RTA_IIF, unix.RTA_UID, unix.RTA_MARK, unix.RTA_PAD, unix.RTA_EXPIRES:
+	default:
+		r.Other += string(a.raw)
+	}
+	return err
+}
+
+func (r *Route) decodeMetrics(b []byte) error {
+	for a, err := range attrs(b) {
+		if err != nil {
+			return err
+		}
+		switch a.kind {
+		case unix.RTAX_MTU:
+			r.MTU, err = a.u32()
+		case unix.RTAX_ADVMSS:
+			r.AdvMSS, err = a.u32()
+		default:
+			r.OtherMetrics += string(a.raw)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func decodeHops(b []byte) ([]Hop, error) {
+	var hops []Hop
+	for len(b) >= hopHeader {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < hopHeader || n > len(b) {
+			return nil, fmt.Errorf("%w: next hop of %d bytes in %d", ErrMalformed, n, len(b))
+		}
+		h := Hop{Weight: int(b[3]) + 1, Index: int(int32(binary.NativeEndian.Uint32(b[4:])))}
+		h.setFlags(uint32(b[2]))
+		for a, err := range attrs(b[hopHeader:n]) {
+			if err == nil {
+				err = h.decodeAttr(a)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		hops = append(hops, h)
+		b = b[min(align(n), len(b)):]
+	}
+	return hops, nil
+}
+
+func (h *Hop) decodeAttr(a attr) (err error) {
+	switch a.kind {
+	case unix.RTA_GATEWAY:
+		h.Gateway, err = a.addr()
+	case unix.RTA_VIA:
+		if len(a.value) < 2 {
+			return fmt.Errorf("%w: via of %d bytes", ErrMalformed, len(a.value))
+		}
+		ip, ok := netip.AddrFromSlice(a.value[2:])
+		if !ok {
+			return fmt.Errorf("%w: via of %d bytes", ErrMalformed, len(a.value))
+		}
+		h.Gateway = ip
+	case unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE:
+		h.Other += string(a.raw)
+	}
+	return err
+}
+
+// EncodeRouteDump writes the payload of an RTM_GETROUTE dump of one table. On
+// a socket with NETLINK_GET_STRICT_CHK the kernel itself leaves out the other
+// tables (ip_valid_fib_dump_req); without it all of them come.
+func EncodeRouteDump(f Family, table uint32) []byte {
+	b := make([]byte, routeHeader)
+	b[0] = uint8(f)
+	b[4] = tableByte(table)
+	return appendU32(b, unix.RTA_TABLE, table)
+}
+
+// Query is a question to the kernel's routing: RTM_GETROUTE for one packet.
+type Query struct {
+	To   netip.Addr
+	From netip.Addr // not valid: left to the kernel
+	IIF  int        // 0: a packet of our own
+	OIF  int        // 0: not bound to a device
+}
+
+// EncodeQuery writes the payload of the question.
+func EncodeQuery(q Query) []byte {
+	b := make([]byte, routeHeader)
+	b[0] = uint8(FamilyOf(q.To))
+	b[1] = uint8(q.To.BitLen())
+	if q.To.Is4() {
+		// IPv4 names the table that decides only when it is asked to
+		// (inet_rtm_getroute); IPv6 always does.
+		binary.NativeEndian.PutUint32(b[8:], unix.RTM_F_LOOKUP_TABLE)
+	}
+	b = appendAddr(b, unix.RTA_DST, q.To)
+	if q.From.IsValid() {
+		b[2] = uint8(q.From.BitLen())
+		b = appendAddr(b, unix.RTA_SRC, q.From)
+	}
+	if q.IIF != 0 {
+		b = appendU32(b, unix.RTA_IIF, uint32(q.IIF))
+	}
+	if q.OIF != 0 {
+		b = appendU32(b, unix.RTA_OIF, uint32(q.OIF))
+	}
+	return b
+}

@@ -1,0 +1,125 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// Apply carries out one change and returns the change that takes it back. The
+// undo is also returned with an error after which the kernel may have carried
+// the change out all the same; otherwise an error means that nothing was done.
+func (n *Namespace) Apply(op plan.Op) (undo plan.Op, err error) {
+	err = n.apply(op)
+	switch {
+	case err == nil:
+		return op.Inverse(), nil
+	case errors.Is(err, ErrNoAnswer), errors.Is(err, errPartly):
+		return op.Inverse(), fmt.Errorf("%s: %w", op, err)
+	}
+	return nil, fmt.Errorf("%s: %w", op, err)
+}
+
+// errPartly marks the failure of a change that takes several steps after the
+// first of them.
+var errPartly = errors.New("done in part")
+
+// Revert carries out a change that takes something back. What is already so,
+// or whose interface has gone, is done.
+func (n *Namespace) Revert(op plan.Op) error {
+	err := n.apply(op)
+	if err == nil || alreadySo(op, err) {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+func alreadySo(op plan.Op, err error) bool {
+	switch op.(type) {
+	case plan.AddRule, plan.AddRoute, plan.PutIn:
+		return errors.Is(err, unix.EEXIST) || gone(err)
+	case plan.DelRule:
+		return errors.Is(err, unix.ENOENT)
+	case plan.DelRoute, plan.TakeOut:
+		return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || gone(err)
+	case plan.Set:
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return false
+}
+
+// gone tells that an interface went away, or down, which takes its routes along.
+func gone(err error) bool {
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN)
+}
+
+func (n *Namespace) apply(op plan.Op) error {
+	switch op := op.(type) {
+	case plan.AddRule:
+		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRule(op.Rule))
+	case plan.DelRule:
+		return n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(op.Rule))
+	case plan.AddRoute:
+		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(op.Route))
+	case plan.DelRoute:
+		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(op.Route))
+	case plan.TakeOut:
+		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(op.Route))
+	case plan.PutIn:
+		return n.putIn(op)
+	case plan.Set:
+		return writeSetting(op.Device, op.Key, op.Value)
+	}
+	return fmt.Errorf("unknown operation %T", op)
+}
+
+func (n *Namespace) do(kind, flags uint16, payload []byte) error {
+	_, err := n.sock.request(kind, flags, payload)
+	return err
+}
+
+// putIn inserts a route among others of the same destination and metric. The
+// kernel can only put it in front of all of them (IPv4 alone) or behind all;
+// for a place between, those that belong behind it are moved there one by one,
+// so that the table is never without any of them for longer than a moment.
+func (n *Namespace) putIn(op plan.PutIn) error {
+	if op.Route.Family == fib.V4 && op.Place.First {
+		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, fib.EncodeRoute(op.Route))
+	}
+	if err := n.appendRoute(op.Route); err != nil {
+		return err
+	}
+	for _, behind := range op.Place.Before {
+		err := n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(behind))
+		if errors.Is(err, unix.ESRCH) {
+			continue // it has gone in the meantime
+		}
+		if err == nil {
+			err = n.appendRoute(behind)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: move %q behind it: %w", errPartly, behind, err)
+		}
+	}
+	return nil
+}
+
+func (n *Namespace) appendRoute(r fib.Route) error {
+	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, fib.EncodeRoute(r))
+}
+
+func writeSetting(device, key string, value int) error {
+	f, err := os.OpenFile(settingPath(device, key), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(strconv.Itoa(value))
+	return errors.Join(err, f.Close())
+}

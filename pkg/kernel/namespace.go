@@ -1,0 +1,249 @@
+// Package kernel is the one place that talks to the kernel: it enters the pod's
+// network namespace, observes it, applies changes to it one by one and asks it
+// how it would route a packet.
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var (
+	// ErrGone is returned for a namespace path that is empty, or has no network
+	// namespace any more.
+	ErrGone = errors.New("no network namespace there")
+	// ErrHost is returned for the namespace of the node, which is never touched.
+	ErrHost = errors.New("this is the node's own network namespace")
+	// ErrBusy is returned where another invocation holds the namespace for
+	// longer than a runtime would wait.
+	ErrBusy = errors.New("another invocation holds the network namespace")
+)
+
+// lockTimeout is how long an invocation waits for others on the same namespace.
+const lockTimeout = 30 * time.Second
+
+// Lock says how a namespace is to be held.
+type Lock int
+
+// Shared is for readers, Exclusive for writers.
+const (
+	Shared    Lock = unix.LOCK_SH
+	Exclusive Lock = unix.LOCK_EX
+)
+
+// Namespace is a network namespace that the calling thread has entered. Close
+// leaves it.
+type Namespace struct {
+	home *os.File // where the thread came from
+	file *os.File // the pod's; its open description holds the lock
+	sock *socket
+}
+
+// Enter opens the network namespace at a path, locks it against other
+// invocations and moves the calling goroutine's thread into it. It returns
+// ErrGone, ErrHost or ErrBusy, or an error of the system.
+func Enter(path string, lock Lock) (*Namespace, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := notHost(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if err := flock(file, lock); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	n := &Namespace{file: file}
+	if err := n.enter(); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// open opens a path that must be a network namespace. It never creates
+// anything there.
+func open(path string) (*os.File, error) {
+	if path == "" {
+		return nil, fmt.Errorf("%w: the path is empty", ErrGone)
+	}
+	// O_NONBLOCK: a path that turns out to be a FIFO must not hang us.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the network namespace: %w", err)
+	}
+	kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		_ = file.Close()
+		return nil, fmt.Errorf("%w: %s is something else", ErrGone, path)
+	}
+	return file, nil
+}
+
+// notHost compares a namespace with our own and with that of process 1, by
+// device and inode, for a path says nothing.
+func notHost(file *os.File) error {
+	pod, err := identify(file)
+	if err != nil {
+		return err
+	}
+	for _, path := range []string{"/proc/thread-self/ns/net", "/proc/1/ns/net"} {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil {
+			continue // process 1 may be hidden from us; then it is not our host
+		}
+		if (inode{st.Dev, st.Ino}) == pod {
+			return fmt.Errorf("%w: %s is that of %s", ErrHost, file.Name(), path)
+		}
+	}
+	return nil
+}
+
+type inode struct{ dev, ino uint64 }
+
+func identify(file *os.File) (inode, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		return inode{}, fmt.Errorf("stat the network namespace: %w", err)
+	}
+	return inode{st.Dev, st.Ino}, nil
+}
+
+// flock locks the namespace itself: all its paths share one inode, so that it
+// needs no lock file, and the kernel releases it whatever becomes of us.
+func flock(file *os.File, lock Lock) error {
+	fd := int(file.Fd())
+	err := unix.Flock(fd, int(lock)|unix.LOCK_NB)
+	if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+		return lockError(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		for {
+			err := unix.Flock(fd, int(lock))
+			if !errors.Is(err, unix.EINTR) {
+				done <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-done:
+		return lockError(err)
+	case <-time.After(lockTimeout):
+		return fmt.Errorf("%w: %s, for %s", ErrBusy, file.Name(), lockTimeout)
+	}
+}
+
+func lockError(err error) error {
+	if err != nil {
+		return fmt.Errorf("lock the network namespace: %w", err)
+	}
+	return nil
+}
+
+func (n *Namespace) enter() error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("open our own network namespace: %w", err)
+	}
+	n.home = home
+	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter the network namespace: %w", err)
+	}
+	n.sock, err = openSocket()
+	return err
+}
+
+// Close leaves the namespace and releases its lock. Should the way back fail,
+// the thread stays locked to its goroutine and ends with it.
+func (n *Namespace) Close() error {
+	var errs []error
+	if n.sock != nil {
+		errs = append(errs, n.sock.close())
+	}
+	if n.home != nil {
+		err := unix.Setns(int(n.home.Fd()), unix.CLONE_NEWNET)
+		if err == nil {
+			runtime.UnlockOSThread()
+		} else {
+			err = fmt.Errorf("leave the network namespace: %w", err)
+		}
+		errs = append(errs, err, n.home.Close())
+	}
+	return errors.Join(append(errs, n.file.Close())...)
+}
+
+// Identity names the namespace for as long as the machine runs. A cookie is
+// never given twice (SO_NETNS_COOKIE, Linux 5.14). Kernels without one only
+// have the inode, which is; there the container ID keeps them apart.
+func (n *Namespace) Identity(containerID string) (string, error) {
+	boot, err := bootID()
+	if err != nil {
+		return "", err
+	}
+	// The kernel writes 64 bits; of the getters of that size this one is exact.
+	cookie, err := unix.GetsockoptLinger(n.sock.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	if err == nil {
+		return fmt.Sprintf("%s-%08x%08x", boot, uint32(cookie.Linger), uint32(cookie.Onoff)), nil
+	}
+	id, err := identify(n.file)
+	if err != nil {
+		return "", err
+	}
+	return boot + "-inode-" + strconv.FormatUint(id.ino, 10) + "-" + containerID, nil
+}
+
+// bootID tells one run of the machine from the next, in eight hex digits.
+func bootID() (string, error) {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return "", fmt.Errorf("read the boot id: %w", err)
+	}
+	id, _, _ := strings.Cut(strings.TrimSpace(string(b)), "-")
+	if id == "" {
+		return "", errors.New("read the boot id: it is empty")
+	}
+	return id, nil
+}
+
+// Holds reports whether a sandbox path of a result is this namespace, or may
+// be: a path that resolves to nothing cannot be told.
+func (n *Namespace) Holds(sandbox string) bool {
+	if sandbox == "" {
+		return false // the node's side
+	}
+	var st unix.Stat_t
+	if sandbox == n.file.Name() || unix.Stat(sandbox, &st) != nil {
+		return true
+	}
+	id, err := identify(n.file)
+	return err == nil && inode{st.Dev, st.Ino} == id
+}
+
+// Alive reports whether a network namespace stands at a path, and is the one
+// with the identity that an attachment of the container was remembered under.
+func Alive(path, identity, containerID string) bool {
+	n, err := Enter(path, Shared)
+	if errors.Is(err, ErrGone) || errors.Is(err, ErrHost) {
+		return false
+	}
+	if err != nil {
+		return true // it cannot be told, and what is in doubt is kept
+	}
+	defer n.Close() //nolint:errcheck // it was only looked at
+	now, err := n.Identity(containerID)
+	return err != nil || now == identity
+}

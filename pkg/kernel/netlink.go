@@ -1,0 +1,197 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoAnswer is wrapped by the error of a request whose answer did not arrive:
+// the kernel may or may not have carried it out.
+var ErrNoAnswer = errors.New("no answer from the kernel")
+
+// Limits of one request.
+const (
+	answerTimeout = 10 // seconds to wait for an answer
+	dumpTries     = 20 // a dump that changes underneath is read again this often
+	receiveBuffer = 64 << 10
+)
+
+// socket is a route netlink socket. It stays in the network namespace that it
+// was opened in. Not safe for concurrent use.
+//
+// It is our own and not a library's, because an all-or-nothing plugin must know
+// of each failed request whether the kernel refused it or its answer was lost.
+type socket struct {
+	fd     int
+	seq    uint32
+	buffer []byte
+	// strict is set where the kernel filters dumps (Linux 4.20).
+	strict bool
+}
+
+func openSocket() (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	s := &socket{fd: fd, buffer: make([]byte, receiveBuffer)}
+	s.strict = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
+	// Without the kernel's own words for a refusal we have the errno.
+	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	// A lost answer must not hang the runtime.
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTimeout}); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("set the netlink socket's timeout: %w", err)
+	}
+	return s, nil
+}
+
+func (s *socket) close() error { return unix.Close(s.fd) }
+
+// request sends one message and waits for the kernel's verdict. It returns the
+// payloads of what the kernel sent beside it.
+func (s *socket) request(kind uint16, flags uint16, payload []byte) ([][]byte, error) {
+	if err := s.send(kind, flags|unix.NLM_F_ACK, payload); err != nil {
+		return nil, err
+	}
+	var got [][]byte
+	_, err := s.receive(func(b []byte) { got = append(got, b) })
+	return got, err
+}
+
+// dump sends a dump request and returns the payloads of all answers. A dump
+// that the kernel marks as interrupted is not a picture of any moment and is
+// read again (NLM_F_DUMP_INTR).
+func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
+	for range dumpTries {
+		if err := s.send(kind, unix.NLM_F_DUMP, payload); err != nil {
+			return nil, err
+		}
+		var got [][]byte
+		interrupted, err := s.receive(func(b []byte) { got = append(got, b) })
+		if err != nil {
+			return nil, err
+		}
+		if !interrupted {
+			return got, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the routing state changed during each of %d reads", unix.EAGAIN, dumpTries)
+}
+
+func (s *socket) send(kind, flags uint16, payload []byte) error {
+	s.seq++
+	b := make([]byte, 0, unix.NLMSG_HDRLEN+len(payload))
+	b = binary.NativeEndian.AppendUint32(b, uint32(unix.NLMSG_HDRLEN+len(payload)))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = binary.NativeEndian.AppendUint16(b, flags|unix.NLM_F_REQUEST)
+	b = binary.NativeEndian.AppendUint32(b, s.seq)
+	b = binary.NativeEndian.AppendUint32(b, 0)
+	b = append(b, payload...)
+	for {
+		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if !errors.Is(err, unix.EINTR) {
+			if err != nil {
+				return fmt.Errorf("send to the kernel: %w", err)
+			}
+			return nil
+		}
+	}
+}
+
+// receive reads the answers to the last request up to its end. Answers to an
+// earlier request that was given up on are passed over.
+func (s *socket) receive(each func([]byte)) (interrupted bool, err error) {
+	for {
+		n, err := s.read()
+		if err != nil {
+			return false, err
+		}
+		for b := s.buffer[:n]; len(b) >= unix.NLMSG_HDRLEN; {
+			size := int(binary.NativeEndian.Uint32(b))
+			if size < unix.NLMSG_HDRLEN || size > len(b) {
+				return false, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
+			}
+			kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
+			body := b[unix.NLMSG_HDRLEN:size]
+			if binary.NativeEndian.Uint32(b[8:]) == s.seq {
+				interrupted = interrupted || flags&unix.NLM_F_DUMP_INTR != 0
+				switch kind {
+				case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+					return interrupted, verdict(kind, flags, body)
+				}
+				each(append([]byte(nil), body...))
+			}
+			b = b[min((size+3)&^3, len(b)):]
+		}
+	}
+}
+
+func (s *socket) read() (int, error) {
+	for {
+		n, from, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_TRUNC)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return 0, fmt.Errorf("%w within %d seconds", ErrNoAnswer, answerTimeout)
+		case err != nil:
+			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, err)
+		case n > len(s.buffer):
+			return 0, fmt.Errorf("%w: an answer of %d bytes", ErrNoAnswer, n)
+		}
+		if kernel, ok := from.(*unix.SockaddrNetlink); ok && kernel.Pid == 0 {
+			return n, nil
+		}
+	}
+}
+
+// verdict reads the errno at the end of an exchange, with the kernel's own
+// words where it has some (NLMSGERR_ATTR_MSG).
+func verdict(kind, flags uint16, body []byte) error {
+	if len(body) < 4 {
+		if kind == unix.NLMSG_DONE {
+			return nil
+		}
+		return fmt.Errorf("%w: an error message of %d bytes", ErrNoAnswer, len(body))
+	}
+	code := int32(binary.NativeEndian.Uint32(body))
+	if code >= 0 {
+		return nil
+	}
+	errno := unix.Errno(-code)
+	if words := kernelWords(kind, flags, body[4:]); words != "" {
+		return fmt.Errorf("%w (%s)", errno, words)
+	}
+	return errno
+}
+
+func kernelWords(kind, flags uint16, b []byte) string {
+	if flags&unix.NLM_F_ACK_TLVS == 0 {
+		return ""
+	}
+	if kind == unix.NLMSG_ERROR { // the request's header stands before the attributes, and its body unless capped
+		if len(b) < unix.NLMSG_HDRLEN {
+			return ""
+		}
+		skip := unix.NLMSG_HDRLEN
+		if flags&unix.NLM_F_CAPPED == 0 {
+			skip = int(binary.NativeEndian.Uint32(b)+3) &^ 3
+		}
+		b = b[min(skip, len(b)):]
+	}
+	for len(b) >= unix.SizeofRtAttr {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return ""
+		}
+		if binary.NativeEndian.Uint16(b[2:]) == unix.NLMSGERR_ATTR_MSG {
+			return unix.ByteSliceToString(b[unix.SizeofRtAttr:n])
+		}
+		b = b[min((n+3)&^3, len(b)):]
+	}
+	return ""
+}

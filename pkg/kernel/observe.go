@@ -1,0 +1,171 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
+)
+
+// Observe reads the namespace's links, addresses, rules and the main table. Of
+// the other tables ReadTables reads what is asked for.
+func (n *Namespace) Observe() (*fib.Snapshot, error) {
+	s := &fib.Snapshot{}
+	var err error
+	if s.Links, err = dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink); err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	if s.Addresses, err = dump(n.sock, unix.RTM_GETADDR, fib.EncodeAddressDump(), fib.DecodeAddress); err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, f := range fib.Families() {
+		rules, err := n.rules(f)
+		if err != nil {
+			return nil, err
+		}
+		s.Rules = append(s.Rules, rules...)
+	}
+	if s.RPFilterAll, err = readSetting("all", "rp_filter"); err != nil {
+		return nil, err
+	}
+	if s.RPFilterDefault, err = readSetting("default", "rp_filter"); err != nil {
+		return nil, err
+	}
+	return s, n.ReadTables(s, unix.RT_TABLE_MAIN)
+}
+
+// ReadTables adds the routes of tables to a snapshot.
+func (n *Namespace) ReadTables(s *fib.Snapshot, tables ...uint32) error {
+	for _, table := range tables {
+		for _, f := range fib.Families() {
+			routes, err := n.routes(f, table)
+			if err != nil {
+				return err
+			}
+			s.NameHops(routes)
+			s.Routes = append(s.Routes, routes...)
+		}
+	}
+	return nil
+}
+
+// Vacant reports whether a table holds no route of either family.
+func (n *Namespace) Vacant(table uint32) (bool, error) {
+	for _, f := range fib.Families() {
+		routes, err := n.routes(f, table)
+		if err != nil || len(routes) > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (n *Namespace) rules(f fib.Family) ([]fib.Rule, error) {
+	rules, err := dump(n.sock, unix.RTM_GETRULE, fib.EncodeRuleDump(f), fib.DecodeRule)
+	if noFamily(f, err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list %s rules: %w", f, err)
+	}
+	// A kernel without the family answers with everybody's.
+	return keep(rules, func(r fib.Rule) bool { return r.Family == f }), nil
+}
+
+func (n *Namespace) routes(f fib.Family, table uint32) ([]fib.Route, error) {
+	routes, err := dump(n.sock, unix.RTM_GETROUTE, fib.EncodeRouteDump(f, table), fib.DecodeRoute)
+	if errors.Is(err, unix.ENOENT) || noFamily(f, err) { // a strict dump of a table that does not exist
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list %s routes of table %s: %w", f, fib.TableText(table), err)
+	}
+	// A kernel before 4.20 sends all tables.
+	return keep(routes, func(r fib.Route) bool { return r.Family == f && r.Table == table }), nil
+}
+
+// noFamily reports whether a kernel without IPv6 said so.
+func noFamily(f fib.Family, err error) bool {
+	return f == fib.V6 && (errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP))
+}
+
+func dump[T any](s *socket, kind uint16, payload []byte, decode func([]byte) (T, error)) ([]T, error) {
+	messages, err := s.dump(kind, payload)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]T, 0, len(messages))
+	for _, m := range messages {
+		x, err := decode(m)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+func keep[T any](list []T, want func(T) bool) []T {
+	var out []T
+	for _, x := range list {
+		if want(x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Ask asks the kernel how it would route one packet. A refusal is the errno
+// that the packet's sender would see.
+func (n *Namespace) Ask(q fib.Query) (fib.Route, error) {
+	answers, err := n.sock.request(unix.RTM_GETROUTE, 0, fib.EncodeQuery(q))
+	if err != nil {
+		return fib.Route{}, err
+	}
+	if len(answers) == 0 {
+		return fib.Route{}, fmt.Errorf("%w: no route and no refusal", ErrNoAnswer)
+	}
+	return fib.DecodeRoute(answers[0])
+}
+
+// PolicyRouting reports whether the kernel has policy routing at all, in
+// whichever namespace the caller is.
+func PolicyRouting() error {
+	s, err := openSocket()
+	if err != nil {
+		return err
+	}
+	defer s.close() //nolint:errcheck // it was only read from
+	rules, err := dump(s, unix.RTM_GETRULE, fib.EncodeRuleDump(fib.V4), fib.DecodeRule)
+	if err != nil {
+		return fmt.Errorf("list rules: %w", err)
+	}
+	if len(rules) == 0 {
+		return errors.New("the kernel has no rules: it was built without CONFIG_IP_MULTIPLE_TABLES")
+	}
+	return nil
+}
+
+// settingPath is the file of a device's IPv4 setting. /proc/sys/net shows the
+// namespace of the thread that opens it.
+func settingPath(device, key string) string {
+	return filepath.Join("/proc/sys/net/ipv4/conf", device, key)
+}
+
+func readSetting(device, key string) (int, error) {
+	b, err := os.ReadFile(settingPath(device, key))
+	if err != nil {
+		return 0, fmt.Errorf("read a setting: %w", err)
+	}
+	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fmt.Errorf("read %s: %w", settingPath(device, key), err)
+	}
+	return v, nil
+}

@@ -1,0 +1,259 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// Changes lists what leads from what was seen to what is desired. Nothing is
+// taken away before its replacement stands, and a rule that tells whose a table
+// is stands before the table has routes: wherever ADD is killed, the next DEL or
+// ADD finds what it left.
+func Changes(in Input, d *Desired) []Op {
+	var ops []Op
+	owners, others := splitOwners(d.Rules)
+	ops = append(ops, missingRules(in.Seen, owners)...)
+	ops = append(ops, routeChanges(in, d)...)
+	ops = append(ops, missingRules(in.Seen, others)...)
+	ops = append(ops, mainChanges(in, d)...)
+	ops = append(ops, settingChanges(in, d)...)
+	return append(ops, staleRules(in, d)...)
+}
+
+func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
+	for _, r := range rules {
+		if isOwner(r) || isMarker(r) {
+			owners = append(owners, r)
+		} else {
+			others = append(others, r)
+		}
+	}
+	return owners, others
+}
+
+func missingRules(s *fib.Snapshot, wanted []fib.Rule) []Op {
+	var ops []Op
+	for _, r := range wanted {
+		if !slices.Contains(s.Rules, r) {
+			ops = append(ops, AddRule{r})
+		}
+	}
+	return ops
+}
+
+// ownRoutes are the routes of ours in the attachment's tables.
+func ownRoutes(in Input) []fib.Route {
+	own := ownership(in)
+	return slices.DeleteFunc(slices.Clone(in.Seen.Routes), func(r fib.Route) bool {
+		return r.Protocol != Protocol || !own.tables[r.Table]
+	})
+}
+
+func routeChanges(in Input, d *Desired) []Op {
+	seen := ownRoutes(in)
+	stale := slices.DeleteFunc(slices.Clone(seen), func(r fib.Route) bool { return slices.ContainsFunc(d.Routes, r.Equal) })
+	var ops []Op
+	for _, r := range d.Routes {
+		if slices.ContainsFunc(seen, r.Equal) {
+			continue
+		}
+		stale = slices.DeleteFunc(stale, func(o fib.Route) bool {
+			if o.SamePlace(r) {
+				ops = append(ops, DelRoute{o}) // the kernel takes no second one
+				return true
+			}
+			return false
+		})
+		ops = append(ops, AddRoute{r})
+	}
+	for _, r := range slices.Backward(stale) {
+		ops = append(ops, DelRoute{r})
+	}
+	return ops
+}
+
+func mainChanges(in Input, d *Desired) []Op {
+	var ops []Op
+	main := in.Seen.Table(mainTable)
+	has := func(r fib.Route) bool { return holdsRoute(main, r) }
+	for _, s := range d.Swaps {
+		if s.In != nil && !has(*s.In) {
+			ops = append(ops, PutIn{Route: *s.In, Place: inPlace(s)})
+		}
+	}
+	for _, r := range d.Default {
+		if !has(r) {
+			ops = append(ops, PutIn{Route: r, Place: Place{First: true}})
+		}
+	}
+	for _, s := range d.Swaps {
+		ops = append(ops, TakeOut{Route: s.Out, Place: s.Place})
+	}
+	return ops
+}
+
+// inPlace is where the route stands that comes instead of another: at its place
+// if it has the same metric.
+func inPlace(s Swap) Place {
+	if s.In.SamePlace(s.Out) {
+		return s.Place
+	}
+	return Place{}
+}
+
+func settingChanges(in Input, d *Desired) []Op {
+	var ops []Op
+	for _, s := range d.Settings {
+		if l, ok := in.Seen.LinkAt(s.Index); ok {
+			if now := settingOf(l, s.Key); now != s.Set {
+				ops = append(ops, Set{Device: l.Name, Key: s.Key, Was: now, Value: s.Set})
+			}
+		}
+	}
+	known := in.Others
+	if in.Mine != nil {
+		known = append([]record.Attachment{*in.Mine}, known...)
+	}
+	targets := rpTargets(rpOriginals(in.Seen, known), d.wants(in.Others))
+	return append(ops, rpOps(in.Seen, rpSeen(in.Seen), targets)...)
+}
+
+// settingOf reads an ARP setting of a device.
+func settingOf(l fib.Link, key string) int {
+	switch key {
+	case "arp_ignore":
+		return l.ARPIgnore
+	case "arp_announce":
+		return l.ARPAnnounce
+	case "arp_filter":
+		return l.ARPFilter
+	}
+	return l.RPFilter
+}
+
+func staleRules(in Input, d *Desired) []Op {
+	var stale []fib.Rule
+	own := ownership(in)
+	for _, r := range in.Seen.Rules {
+		if own.holds(r) && !slices.Contains(d.Rules, r) {
+			stale = append(stale, r)
+		}
+	}
+	return ruleRemoval(stale)
+}
+
+// ruleRemoval removes rules in the order that always leaves enough of them to
+// tell whose the rest are: refusals, then source rules, then the owners.
+func ruleRemoval(rules []fib.Rule) []Op {
+	owners, others := splitOwners(rules)
+	var ops []Op
+	for _, r := range slices.Backward(others) {
+		ops = append(ops, DelRule{r})
+	}
+	for _, r := range slices.Backward(owners) {
+		ops = append(ops, DelRule{r})
+	}
+	return ops
+}
+
+// Removal lists what takes an attachment back, with or without what is
+// remembered of it. The settings and main go first and the owners' rules last:
+// a DEL that is killed can be done again.
+func Removal(in Input) []Op {
+	var ops []Op
+	if in.Mine != nil {
+		ops = append(ops, settingRemoval(in)...)
+		ops = append(ops, rpRestore(in.Seen, *in.Mine, in.Others)...)
+	}
+	ops = append(ops, mainRemoval(in)...)
+	own := ownership(in)
+	var rules []fib.Rule
+	for _, r := range in.Seen.Rules {
+		if own.holds(r) {
+			rules = append(rules, r)
+		}
+	}
+	owners, others := splitOwners(rules)
+	ops = append(ops, ruleRemoval(others)...)
+	for _, r := range slices.Backward(ownRoutes(in)) {
+		ops = append(ops, DelRoute{r})
+	}
+	return append(ops, ruleRemoval(owners)...)
+}
+
+// settingRemoval restores what still is as we set it.
+func settingRemoval(in Input) []Op {
+	var ops []Op
+	for _, s := range slices.Backward(in.Mine.Settings) {
+		l, ok := in.Seen.LinkAt(s.Index)
+		if ok && s.Was != s.Set && settingOf(l, s.Key) == s.Set {
+			ops = append(ops, Set{Device: l.Name, Key: s.Key, Was: s.Set, Value: s.Was})
+		}
+	}
+	return ops
+}
+
+// mainRemoval puts back into main what was taken out, and then takes out what
+// was put in. A route whose interface has gone cannot come back; what stands in
+// its stead stays.
+func mainRemoval(in Input) []Op {
+	main := in.Seen.Table(mainTable)
+	has := func(r fib.Route) bool { return holdsRoute(main, r) }
+	var back, out []Op
+	if in.Mine != nil {
+		for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
+			if !alive(in.Seen, s.Out) {
+				continue
+			}
+			if !has(s.Out) {
+				back = append(back, PutIn{Route: s.Out, Place: placeNow(s, main)})
+			}
+			if s.In != nil && has(*s.In) {
+				out = append(out, TakeOut{Route: *s.In, Place: placeOf(*s.In, main)})
+			}
+		}
+	}
+	nic, ok := in.Seen.Link(in.Key.IfName)
+	for _, r := range main {
+		if ok && r.Protocol == Protocol && r.Uses(nic.Index) {
+			out = append(out, TakeOut{Route: r, Place: placeOf(r, main)})
+		}
+	}
+	return append(back, out...)
+}
+
+// placeNow is the remembered place among the routes that stand there now: before
+// those that stood behind it, and behind those that have come since, for the
+// kernel puts newer ones in front.
+func placeNow(s Swap, main []fib.Route) Place {
+	rivals := 0
+	var p Place
+	for _, r := range main {
+		if s.In != nil && r.Equal(*s.In) || !r.SamePlace(s.Out) {
+			continue
+		}
+		for _, hop := range hopsAsRoutes(r) {
+			rivals++
+			if slices.ContainsFunc(s.Place.Before, hop.Equal) {
+				p.Before = append(p.Before, hop)
+			}
+		}
+	}
+	p.First = len(p.Before) == rivals
+	return p
+}
+
+// hopsAsRoutes divides an IPv6 route into its hops, each of which is a route to
+// the kernel.
+func hopsAsRoutes(r fib.Route) []fib.Route {
+	if r.Family == fib.V4 {
+		return []fib.Route{r}
+	}
+	var out []fib.Route
+	for _, h := range r.Hops {
+		out = append(out, singleHop(r, h))
+	}
+	return out
+}

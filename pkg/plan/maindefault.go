@@ -1,0 +1,394 @@
+package plan
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// Swap is a route that leaves the main table, and what stands there instead.
+type Swap struct {
+	Out   fib.Route
+	Place Place
+	In    *fib.Route // nil: nothing
+}
+
+// mainPlan is what happens to the main table.
+type mainPlan struct {
+	swaps     []Swap
+	defaults  []fib.Route // ours, to be put in before anything is taken out
+	displaced []NIC       // NICs that lose the default and get a source table
+	notes     []string
+}
+
+// planMain decides who owns the pod's default route.
+func planMain(in Input, nics []NIC) (mainPlan, error) {
+	switch {
+	case len(nics) == 0 || len(nics[0].Sources) == 0:
+		return mainPlan{}, nil // no routing of its own, no say in it
+	case in.Config.MainDefault == config.Yield:
+		return yield(in, nics), nil
+	case in.Config.MainDefault == config.Take:
+		return take(in, nics)
+	}
+	return mainPlan{}, nil
+}
+
+// defaultsSeen divides the defaults of a family in main into those that use a
+// NIC of the attachment and those that use another NIC. A multipath route can
+// be both.
+func defaultsSeen(in Input, nics []NIC, f fib.Family) (mine, others []fib.Route) {
+	ours := func(h fib.Hop) bool {
+		return slices.ContainsFunc(nics, func(n NIC) bool { return n.Link.Index == h.Index })
+	}
+	for _, r := range mainNow(in) {
+		if r.Family != f || !r.IsDefault() {
+			continue
+		}
+		if slices.ContainsFunc(r.Hops, ours) {
+			mine = append(mine, r)
+		}
+		if slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return !ours(h) }) {
+			others = append(others, r)
+		}
+	}
+	return mine, others
+}
+
+// yield takes this attachment's defaults out of main in each family in which
+// another NIC has one.
+func yield(in Input, nics []NIC) mainPlan {
+	var p mainPlan
+	for _, f := range fib.Families() {
+		mine, others := defaultsSeen(in, nics, f)
+		if len(others) == 0 {
+			continue
+		}
+		for _, r := range mine {
+			if why := untouchable(r); why != "" {
+				p.notes = append(p.notes, fmt.Sprintf("the default route %q stays in main beside the other NIC's: %s", r, why))
+				continue
+			}
+			p.swaps = append(p.swaps, without(in, r, nics)...)
+		}
+	}
+	return p
+}
+
+// untouchable says why a route in main is left alone; empty: it is not.
+func untouchable(r fib.Route) string {
+	switch {
+	case r.Protocol == unix.RTPROT_RA || r.Expires:
+		return "it is the router's own advertisement, which would come back"
+	case r.NexthopID != 0:
+		return fmt.Sprintf("it uses the nexthop object %d, which is somebody else's", r.NexthopID)
+	}
+	return ""
+}
+
+// without takes the hops by the NICs out of a route. In IPv6 each hop is a route
+// of its own to the kernel; of an IPv4 route no single hop can be deleted, so
+// what is left of it replaces it.
+func without(in Input, r fib.Route, nics []NIC) []Swap {
+	table := mainNow(in)
+	rest := r
+	for _, n := range nics {
+		rest = rest.Through(n.Link.Index, true)
+	}
+	if len(rest.Hops) == 0 {
+		return []Swap{{Out: r, Place: placeOf(r, table)}}
+	}
+	if r.Family == fib.V4 {
+		return []Swap{{Out: r, Place: placeOf(r, table), In: &rest}}
+	}
+	var swaps []Swap
+	for i, h := range r.Hops {
+		if !rest.Uses(h.Index) {
+			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: hopPlace(r, i)})
+		}
+	}
+	return swaps
+}
+
+func singleHop(r fib.Route, h fib.Hop) fib.Route {
+	h.Weight = 0
+	r.Hops = []fib.Hop{h}
+	return r
+}
+
+// hopPlace is the place of one hop among those of an IPv6 route.
+func hopPlace(r fib.Route, i int) Place {
+	p := Place{First: i == 0}
+	for _, h := range r.Hops[i+1:] {
+		p.Before = append(p.Before, singleHop(r, h))
+	}
+	return p
+}
+
+// take makes this attachment's default the pod's in each family that it has a
+// gateway in. Rivals stay in main with a worse metric, so that main is never
+// without a default, and their NICs get source tables, so that replies from
+// their addresses do not change their path.
+func take(in Input, nics []NIC) (mainPlan, error) {
+	var p mainPlan
+	own := nics[0]
+	for _, f := range fib.Families() {
+		exit := firstExit(own, f)
+		if len(exit) == 0 {
+			continue
+		}
+		mine, others := defaultsSeen(in, nics, f)
+		ours, have := ownDefault(in, own, f, mine, exit)
+		if !have {
+			ours.Metric = betterMetric(others, ours.Metric)
+		}
+		if ours.Protocol == Protocol {
+			p.defaults = append(p.defaults, ours)
+		}
+		rivals := p.rivals(others, ours.Metric)
+		for _, r := range rivals {
+			if r.Metric <= ours.Metric {
+				p.swaps = append(p.swaps, displace(in, r, nics, ours.Metric+displacedStep)...)
+			}
+		}
+		p.displaced = displacedNICs(in, p.displaced, rivals, nics, f)
+	}
+	return p, nil
+}
+
+func firstExit(n NIC, f fib.Family) []fib.Hop {
+	for _, s := range n.Sources {
+		if s.Family() == f && len(s.Exit) > 0 {
+			return s.Exit
+		}
+	}
+	return nil
+}
+
+// rivals drops the routes that are left alone, and notes those that win.
+func (p *mainPlan) rivals(others []fib.Route, metric uint32) []fib.Route {
+	return slices.DeleteFunc(others, func(r fib.Route) bool {
+		why := untouchable(r)
+		if why != "" && r.Metric <= metric {
+			p.notes = append(p.notes, fmt.Sprintf("the default route %q is not displaced: %s", r, why))
+		}
+		return why != ""
+	})
+}
+
+// ownDefault finds this NIC's default in main, or makes one. A hop of an IPv6
+// multipath route is a default of its own once the other hops have gone.
+func ownDefault(in Input, own NIC, f fib.Family, mine []fib.Route, exit []fib.Hop) (r fib.Route, have bool) {
+	for _, m := range mine {
+		if f == fib.V6 || len(m.Through(own.Link.Index, true).Hops) == 0 {
+			return m.Through(own.Link.Index, false), true
+		}
+	}
+	b := tableBuilder{in: in, nic: own, table: Table{Number: mainTable}}
+	return b.defaultRoute(f, exit), false
+}
+
+// betterMetric is a metric below those of others where there is one, so that
+// they can stay as they are; an IPv6 route of the same metric would become one
+// multipath route with them.
+func betterMetric(others []fib.Route, metric uint32) uint32 {
+	for _, r := range others {
+		metric = min(metric, max(r.Metric, 1)-1)
+	}
+	return metric
+}
+
+// displace gives what a rival has beside this attachment's hops a worse metric.
+func displace(in Input, r fib.Route, nics []NIC, metric uint32) []Swap {
+	rest := r
+	for _, n := range nics {
+		rest = rest.Through(n.Link.Index, true)
+	}
+	rest.Metric = metric
+	table := mainNow(in)
+	if r.Family == fib.V4 {
+		return []Swap{{Out: r, Place: placeOf(r, table), In: &rest}}
+	}
+	var swaps []Swap
+	for i, h := range r.Hops {
+		if rest.Uses(h.Index) {
+			worse := singleHop(rest, h)
+			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: hopPlace(r, i), In: &worse})
+		}
+	}
+	return swaps
+}
+
+// displacedNICs adds the NICs of the rivals that have no source table yet.
+func displacedNICs(in Input, known []NIC, rivals []fib.Route, nics []NIC, f fib.Family) []NIC {
+	for _, r := range rivals {
+		for _, h := range r.Hops {
+			l, ok := in.Seen.LinkAt(h.Index)
+			if !ok || slices.ContainsFunc(nics, func(n NIC) bool { return n.Link.Index == l.Index }) || hasOwnTable(in, l.Name) {
+				continue
+			}
+			i := slices.IndexFunc(known, func(n NIC) bool { return n.Link.Index == l.Index })
+			if i < 0 {
+				i = len(known)
+				known = append(known, NIC{Link: l})
+			}
+			known[i].Sources = append(known[i].Sources, kernelSources(in, known[i], f)...)
+		}
+	}
+	return known
+}
+
+// hasOwnTable reports whether another attachment gave a NIC its source table.
+func hasOwnTable(in Input, nic string) bool {
+	own := ownership(in)
+	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
+		return isOwner(r) && r.OIF == nic && !own.tables[r.Table]
+	})
+}
+
+// kernelSources are the addresses that a NIC has in the kernel.
+func kernelSources(in Input, n NIC, f fib.Family) []Source {
+	var out []Source
+	for _, a := range in.Seen.Addresses {
+		ip := a.Prefix.Addr()
+		known := slices.ContainsFunc(n.Sources, func(s Source) bool { return s.Prefix == fib.Host(ip) })
+		if a.Index != n.Link.Index || fib.FamilyOf(ip) != f || (ip.Is6() && ip.IsLinkLocalUnicast()) || known {
+			continue
+		}
+		e := exits{in: in, nic: n}
+		out = append(out, Source{Prefix: fib.Host(ip), Subnet: a.Prefix.Masked(), Exit: e.fromKernel(f)})
+	}
+	return out
+}
+
+// mainNow is the main table as it is, or as ADD saw it.
+func mainNow(in Input) []fib.Route {
+	if in.Then != nil {
+		return slices.Clone(in.Then)
+	}
+	return in.Seen.Table(mainTable)
+}
+
+// mainWithoutUs is the main table as it would be had this attachment never come:
+// what was taken out is in it, what was put in is not.
+func mainWithoutUs(in Input) []fib.Route {
+	if in.Then != nil {
+		return slices.Clone(in.Then)
+	}
+	main := slices.DeleteFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Protocol == Protocol })
+	if in.Mine == nil {
+		return main
+	}
+	for _, s := range decodeSwaps(in.Seen, in.Mine.Swaps) {
+		if s.In != nil {
+			main = slices.DeleteFunc(main, s.In.Equal)
+		}
+		if alive(in.Seen, s.Out) && !holdsRoute(main, s.Out) {
+			main = append(main, s.Out)
+		}
+	}
+	return main
+}
+
+// holdsRoute reports whether a table has a route, be it as a hop of another.
+func holdsRoute(table []fib.Route, r fib.Route) bool {
+	return slices.ContainsFunc(table, func(t fib.Route) bool {
+		return t.Equal(r) || slices.ContainsFunc(hopsAsRoutes(t), r.Equal)
+	})
+}
+
+// alive reports whether all interfaces of a route still exist.
+func alive(s *fib.Snapshot, r fib.Route) bool {
+	for _, h := range r.Hops {
+		if _, ok := s.LinkAt(h.Index); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// rememberedSwaps are the earlier ADD's and the new ones. A route that came back
+// in between (a router daemon, an ADD that was killed before it acted) is
+// remembered once.
+func rememberedSwaps(in Input, swaps []Swap) []record.Swap {
+	var out []record.Swap
+	if in.Mine != nil {
+		out = slices.Clone(in.Mine.Swaps)
+	}
+	for _, s := range swaps {
+		encoded := encodeSwap(s)
+		out = slices.DeleteFunc(out, func(o record.Swap) bool { return bytes.Equal(o.Out, encoded.Out) })
+		out = append(out, encoded)
+	}
+	return out
+}
+
+// rememberedMain is what of main the plan depends on: all defaults, and the
+// routes of the NICs that get tables.
+func rememberedMain(in Input, nics []NIC) [][]byte {
+	var out [][]byte
+	for _, r := range mainWithoutUs(in) {
+		if r.IsDefault() || slices.ContainsFunc(nics, func(n NIC) bool { return r.Uses(n.Link.Index) }) {
+			out = append(out, fib.EncodeRoute(r))
+		}
+	}
+	return out
+}
+
+// RememberedMain is the main table as ADD saw it; nil where nothing is
+// remembered.
+func RememberedMain(seen *fib.Snapshot, mine *record.Attachment) []fib.Route {
+	if mine == nil {
+		return nil
+	}
+	out := []fib.Route{}
+	for _, b := range mine.Main {
+		if r, err := fib.DecodeRoute(b); err == nil && alive(seen, r) {
+			out = append(out, r)
+		}
+	}
+	seen.NameHops(out)
+	return out
+}
+
+func encodeSwap(s Swap) record.Swap {
+	e := record.Swap{Out: fib.EncodeRoute(s.Out), First: s.Place.First}
+	for _, r := range s.Place.Before {
+		e.Before = append(e.Before, fib.EncodeRoute(r))
+	}
+	if s.In != nil {
+		e.In = fib.EncodeRoute(*s.In)
+	}
+	return e
+}
+
+// decodeSwaps reads what is remembered. What cannot be read is left out: it
+// cannot be put back either.
+func decodeSwaps(seen *fib.Snapshot, swaps []record.Swap) []Swap {
+	var out []Swap
+	for _, e := range swaps {
+		r, err := fib.DecodeRoute(e.Out)
+		if err != nil {
+			continue
+		}
+		s := Swap{Out: r, Place: Place{First: e.First}}
+		for _, b := range e.Before {
+			if r, err := fib.DecodeRoute(b); err == nil {
+				s.Place.Before = append(s.Place.Before, r)
+			}
+		}
+		if in, err := fib.DecodeRoute(e.In); err == nil {
+			s.In = &in
+			seen.NameHops([]fib.Route{in})
+		}
+		seen.NameHops([]fib.Route{s.Out})
+		out = append(out, s)
+	}
+	return out
+}

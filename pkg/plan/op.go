@@ -1,0 +1,113 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/symroute/symroute/pkg/fib"
+)
+
+// Op is one change to the kernel. It is a value: what it does is up to whoever
+// applies it.
+type Op interface {
+	fmt.Stringer
+	// Inverse is the change that takes this one back.
+	Inverse() Op
+}
+
+// AddRule adds a rule behind those of the same priority; it must not exist.
+type AddRule struct{ Rule fib.Rule }
+
+// DelRule removes a rule.
+type DelRule struct{ Rule fib.Rule }
+
+// AddRoute adds a route to a table of ours; nothing may stand in its place.
+type AddRoute struct{ Route fib.Route }
+
+// DelRoute removes a route from a table of ours.
+type DelRoute struct{ Route fib.Route }
+
+// Place is where a route stands among those of the same table, destination and
+// metric. In IPv4 the first of them is used (fib_find_alias); in IPv6 they are
+// hops of one route.
+type Place struct {
+	First  bool        // none stands before it
+	Before []fib.Route // these stand behind it
+}
+
+// PutIn inserts a route into a table of others, at its place.
+type PutIn struct {
+	Route fib.Route
+	Place Place
+}
+
+// TakeOut removes a route from a table of others.
+type TakeOut struct {
+	Route fib.Route
+	Place Place
+}
+
+// Set writes a device setting, /proc/sys/net/ipv4/conf/DEVICE/KEY.
+type Set struct {
+	Device string // a name, "all" or "default"
+	Key    string
+	Was    int
+	Value  int
+}
+
+// Inverse implements Op.
+func (o AddRule) Inverse() Op { return DelRule(o) }
+
+// Inverse implements Op.
+func (o DelRule) Inverse() Op { return AddRule(o) }
+
+// Inverse implements Op.
+func (o AddRoute) Inverse() Op { return DelRoute(o) }
+
+// Inverse implements Op.
+func (o DelRoute) Inverse() Op { return AddRoute(o) }
+
+// Inverse implements Op.
+func (o PutIn) Inverse() Op { return TakeOut(o) }
+
+// Inverse implements Op.
+func (o TakeOut) Inverse() Op { return PutIn(o) }
+
+// Inverse implements Op.
+func (o Set) Inverse() Op {
+	o.Was, o.Value = o.Value, o.Was
+	return o
+}
+
+func (o AddRule) String() string { return familyCommand("rule add", o.Rule.Family) + o.Rule.String() }
+func (o DelRule) String() string { return familyCommand("rule del", o.Rule.Family) + o.Rule.String() }
+func (o AddRoute) String() string {
+	return familyCommand("route add", o.Route.Family) + o.Route.String()
+}
+func (o DelRoute) String() string {
+	return familyCommand("route del", o.Route.Family) + o.Route.String()
+}
+func (o PutIn) String() string { return familyCommand("route add", o.Route.Family) + o.Route.String() }
+func (o TakeOut) String() string {
+	return familyCommand("route del", o.Route.Family) + o.Route.String()
+}
+func (o Set) String() string {
+	return fmt.Sprintf("sysctl net.ipv4.conf.%s.%s=%d", o.Device, o.Key, o.Value)
+}
+
+func familyCommand(what string, f fib.Family) string {
+	if f == fib.V6 {
+		return "ip -6 " + what + " "
+	}
+	return "ip " + what + " "
+}
+
+// placeOf finds where a route stands in a table.
+func placeOf(r fib.Route, table []fib.Route) Place {
+	rivals := slices.DeleteFunc(slices.Clone(table), func(o fib.Route) bool { return !o.SamePlace(r) })
+	i := slices.IndexFunc(rivals, r.Equal)
+	if i < 0 {
+		return Place{First: len(rivals) == 0}
+	}
+	return Place{First: i == 0, Before: rivals[i+1:]}
+}

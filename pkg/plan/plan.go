@@ -1,0 +1,370 @@
+// Package plan computes, from a configuration, the result of the plugins before
+// and what was seen of the pod, the routing that the pod shall have, and the
+// changes that lead there and back. It makes no system calls.
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// ErrState is wrapped by the error for a pod that is in no state to be set up:
+// a NIC that is down, a source that another NIC holds. The configuration may
+// be right all the same.
+var ErrState = errors.New("the pod's network is in no state for this")
+
+// Input is everything that a plan depends on.
+type Input struct {
+	Config *config.Config
+	Key    record.Key
+	// InPod says of each interface of the result whether its sandbox is, or may
+	// be, this pod; one that is and has no device there does not count.
+	InPod []bool
+	Seen  *fib.Snapshot
+	// Mine is what is remembered of this attachment, nil for nothing; Others
+	// what is remembered of the others of the same namespace.
+	Mine   *record.Attachment
+	Others []record.Attachment
+	// Then is the main table as ADD saw it, for CHECK; nil: as it is seen.
+	Then []fib.Route
+	// Vacant asks whether a routing table holds no route.
+	Vacant func(table uint32) (bool, error)
+}
+
+// Desired is the routing that an attachment shall have.
+type Desired struct {
+	NICs []NIC
+	// Rules and Routes are ours, in the order in which the kernel accepts them.
+	Rules  []fib.Rule
+	Routes []fib.Route
+	// Settings are the device settings other than rp_filter.
+	Settings []record.Setting
+	// Swaps are the changes to the main table.
+	Swaps []Swap
+	// Default is what main gets as default where it shall be this NIC's.
+	Default []fib.Route
+
+	// RPFilter are the effective modes wanted, by device.
+	RPFilter []record.Device
+	// Memory is what has to be remembered before anything is changed.
+	Memory record.Attachment
+	// Notes are for the operator: what was left alone, and why.
+	Notes []string
+}
+
+// NIC is an interface with sources of its own.
+type NIC struct {
+	Link    fib.Link
+	Sources []Source
+	Tables  []Table
+}
+
+// Source is what a source rule matches.
+type Source struct {
+	Prefix netip.Prefix
+	// Subnet is the connected prefix of an address of the NIC; not valid for a
+	// source that the configuration names.
+	Subnet netip.Prefix
+	// Exit is how its default route leaves; empty: it has none.
+	Exit []fib.Hop
+}
+
+// Family is the address family of the source.
+func (s Source) Family() fib.Family { return fib.FamilyOf(s.Prefix.Addr()) }
+
+// Table is the routing table of one NIC and one set of gateways per family.
+type Table struct {
+	Number  uint32
+	Sources []Source
+	Routes  []fib.Route
+}
+
+// Families lists the families that the table has sources of.
+func (t Table) Families() []fib.Family {
+	var out []fib.Family
+	for _, f := range fib.Families() {
+		if slices.ContainsFunc(t.Sources, func(s Source) bool { return s.Family() == f }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Build computes the plan. Where the attachment's own interface has no network
+// device (a virtual function bound to a userspace driver) there is nothing to
+// do and the plan is empty.
+//
+// A wrong configuration is a config.Faults, a pod in no state to be set up wraps
+// ErrState.
+func Build(in Input) (*Desired, error) {
+	links, err := attachmentLinks(in)
+	if err != nil || len(links) == 0 {
+		return &Desired{Memory: record.Attachment{Key: in.Key}}, err
+	}
+	d := &Desired{}
+	if d.NICs, err = nics(in, links); err != nil {
+		return nil, err
+	}
+	if err := checkState(in, d.NICs); err != nil {
+		return nil, err
+	}
+	if d.RPFilter, err = rpWanted(in, d.NICs); err != nil {
+		return nil, err
+	}
+	main, err := planMain(in, d.NICs)
+	if err != nil {
+		return nil, err
+	}
+	routed := append(slices.Clone(d.NICs), main.displaced...)
+	if err := numberTables(in, routed); err != nil {
+		return nil, err
+	}
+	d.NICs = routed
+	d.Swaps, d.Default, d.Notes = main.swaps, main.defaults, main.notes
+	for _, n := range d.NICs {
+		d.Rules = append(d.Rules, rules(in, n)...)
+		for _, t := range n.Tables {
+			d.Routes = append(d.Routes, t.Routes...)
+		}
+	}
+	slices.SortStableFunc(d.Rules, ruleOrder)
+	if err := localFirst(in.Seen, d.Rules); err != nil {
+		return nil, err
+	}
+	d.Settings = settings(in, links)
+	d.Memory = memory(in, d)
+	return d, nil
+}
+
+// interfaceNames lists the attachment's interfaces, its own first.
+func interfaceNames(in Input) []string {
+	names := []string{in.Key.IfName}
+	for i, itf := range in.Config.Prev.Interfaces {
+		if in.InPod[i] && !slices.Contains(names, itf.Name) {
+			names = append(names, itf.Name)
+		}
+	}
+	return names
+}
+
+// attachmentLinks finds the attachment's interfaces in the pod.
+func attachmentLinks(in Input) ([]fib.Link, error) {
+	var links []fib.Link
+	for i, name := range interfaceNames(in) {
+		l, ok := in.Seen.Link(name)
+		switch {
+		case !ok && i == 0:
+			return nil, nil
+		case !ok:
+			continue
+		case l.Loopback:
+			if i == 0 {
+				return nil, fmt.Errorf("%w: %s is the loopback device, which needs no routing of its own", ErrState, name)
+			}
+			continue
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+// checkState refuses what cannot work before anything is written.
+func checkState(in Input, nics []NIC) error {
+	for _, n := range nics {
+		if len(n.Sources) == 0 {
+			continue // the reverse-path filter alone
+		}
+		if !n.Link.Up {
+			return fmt.Errorf("%w: %s is administratively down, and the kernel takes no routes for it: set it up first (ip link set %s up)", ErrState, n.Link.Name, n.Link.Name)
+		}
+		if master, ok := in.Seen.LinkAt(n.Link.Master); ok && master.Kind == "vrf" {
+			return fmt.Errorf("%w: %s is enslaved to the VRF %s, whose table %d decides for it: symroute can only set its rpFilter (a NIC without addresses)",
+				ErrState, n.Link.Name, master.Name, master.VRFTable)
+		}
+		for _, s := range n.Sources {
+			if err := unclaimed(in, n.Link, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unclaimed refuses a source that another NIC holds: a packet from it could
+// leave by one of them only.
+func unclaimed(in Input, l fib.Link, s Source) error {
+	own := ownership(in)
+	for _, r := range in.Seen.Rules {
+		if isSource(r) && r.From == s.Prefix && !own.tables[r.Table] {
+			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, tableOwner(in.Seen.Rules, r.Table), r)
+		}
+	}
+	if !fib.IsHost(s.Prefix) {
+		return nil
+	}
+	for _, a := range in.Seen.Addresses {
+		other, ok := in.Seen.LinkAt(a.Index)
+		if ok && a.Prefix.Addr() == s.Prefix.Addr() && other.Index != l.Index && !other.Loopback {
+			return fmt.Errorf("%w: the source %s of %s is also an address of %s", ErrState, prefixText(s.Prefix), l.Name, other.Name)
+		}
+	}
+	return nil
+}
+
+// localFirst makes sure that packets to the pod's own addresses are seen as
+// such before our rules are asked.
+func localFirst(s *fib.Snapshot, ours []fib.Rule) error {
+	for _, f := range fib.Families() {
+		first := slices.IndexFunc(ours, func(r fib.Rule) bool { return r.Family == f })
+		if first < 0 {
+			continue
+		}
+		ahead := slices.ContainsFunc(s.Rules, func(r fib.Rule) bool {
+			return r.Family == f && r.Plain() && !r.From.IsValid() && !r.To.IsValid() && r.IIF == "" && r.OIF == "" &&
+				r.Action == fib.Lookup && r.Table == localTable && r.Priority < ours[first].Priority
+		})
+		if !ahead {
+			return fmt.Errorf("%w: no %s rule \"from all lookup local\" stands before priority %d: ours would send the pod's own traffic out", ErrState, f, ours[first].Priority)
+		}
+	}
+	return nil
+}
+
+// settings lists the ARP settings of a NIC that answers for itself only
+// (ip-sysctl: arp_ignore, arp_announce, arp_filter).
+func settings(in Input, links []fib.Link) []record.Setting {
+	if in.Config.ARP != config.ARPIsolate {
+		return nil
+	}
+	var out []record.Setting
+	for _, l := range links {
+		if !l.HasIPv4 {
+			continue
+		}
+		for _, s := range []record.Setting{
+			{Key: "arp_ignore", Was: l.ARPIgnore, Set: 1},
+			{Key: "arp_announce", Was: l.ARPAnnounce, Set: 2},
+			{Key: "arp_filter", Was: l.ARPFilter, Set: 1},
+		} {
+			s.Index, s.Name = l.Index, l.Name
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// memory is what has to be remembered of the plan. What an earlier ADD of the
+// same attachment remembers is older, so it stays.
+func memory(in Input, d *Desired) record.Attachment {
+	m := record.Attachment{Key: in.Key}
+	known := in.Others
+	if in.Mine != nil {
+		known = append([]record.Attachment{*in.Mine}, known...)
+	}
+	was := rpOriginals(in.Seen, known)
+	m.RPFilter = rpMemory(in.Seen, was, rpTargets(was, d.wants(in.Others)), d.RPFilter)
+	for _, n := range d.NICs {
+		for _, t := range n.Tables {
+			m.Tables = append(m.Tables, t.Number)
+		}
+		for _, s := range n.Sources {
+			m.Sources = append(m.Sources, s.Prefix)
+		}
+	}
+	for _, s := range d.Settings {
+		m.Settings = append(m.Settings, original(in.Mine, s))
+	}
+	m.Swaps = rememberedSwaps(in, d.Swaps)
+	m.Main = rememberedMain(in, d.NICs)
+	for _, f := range fib.Families() {
+		if slices.ContainsFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Family == f && r.IsDefault() }) {
+			m.MainDefaults = append(m.MainDefaults, f)
+		}
+	}
+	return m
+}
+
+// original replaces what a setting was by what it was before the earlier ADD.
+func original(mine *record.Attachment, s record.Setting) record.Setting {
+	if mine == nil {
+		return s
+	}
+	for _, o := range mine.Settings {
+		if o.Index == s.Index && o.Key == s.Key {
+			s.Was = o.Was
+		}
+	}
+	return s
+}
+
+// wants are the effective modes wanted by the plan and the other attachments.
+func (d *Desired) wants(others []record.Attachment) map[int]int {
+	wants := rpWants(others)
+	for _, w := range d.RPFilter {
+		wants[w.Index] = w.Value
+	}
+	return wants
+}
+
+// String prints the plan as iproute2 would print the state.
+func (d *Desired) String() string {
+	var b strings.Builder
+	for _, r := range d.Rules {
+		fmt.Fprintf(&b, "%s\n", commandOf("rule", r.Family, r.String()))
+	}
+	for _, r := range d.Routes {
+		fmt.Fprintf(&b, "%s\n", commandOf("route", r.Family, r.String()))
+	}
+	for _, r := range d.Default {
+		fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
+	}
+	for _, s := range d.Swaps {
+		fmt.Fprintf(&b, "main: - %s\n", commandOf("route", s.Out.Family, s.Out.String()))
+		if s.In != nil {
+			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", s.In.Family, s.In.String()))
+		}
+	}
+	for _, w := range d.RPFilter {
+		fmt.Fprintf(&b, "rp_filter %s: effectively %s\n", w.Name, modeText(w.Value))
+	}
+	for _, s := range d.Settings {
+		fmt.Fprintf(&b, "%s %s=%d\n", s.Name, s.Key, s.Set)
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
+	return b.String()
+}
+
+func commandOf(object string, f fib.Family, text string) string {
+	if f == fib.V6 {
+		return "-6 " + object + " " + text
+	}
+	return "-4 " + object + " " + text
+}
+
+// prefixText prints an address as such, and a prefix with its length.
+func prefixText(p netip.Prefix) string {
+	if fib.IsHost(p) {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+func linkNames(s *fib.Snapshot) string {
+	var names []string
+	for _, l := range s.Links {
+		names = append(names, l.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

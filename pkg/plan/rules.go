@@ -1,0 +1,153 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+)
+
+// rules lists the rules of a NIC's tables.
+func rules(in Input, n NIC) []fib.Rule {
+	var out []fib.Rule
+	p := in.Config.Priority
+	for _, t := range n.Tables {
+		for _, f := range t.Families() {
+			owner := fib.Rule{Family: f, Priority: p - deviceStep, OIF: n.Link.Name, Action: fib.Lookup, Table: t.Number, Protocol: Protocol}
+			out = append(out, owner)
+			if n.Link.Name != in.Key.IfName {
+				out = append(out, marker(owner, in.Key.IfName))
+			}
+		}
+		for _, s := range t.Sources {
+			from := fib.Rule{Family: s.Family(), From: s.Prefix, Protocol: Protocol}
+			for _, to := range in.Config.ViaMain {
+				if fib.FamilyOf(to.Addr()) == from.Family {
+					r := from
+					r.Priority, r.To, r.Action, r.Table = p-viaMainStep, to, fib.Lookup, mainTable
+					out = append(out, r)
+				}
+			}
+			lookup := from
+			lookup.Priority, lookup.Action, lookup.Table = p-sourceStep, fib.Lookup, t.Number
+			out = append(out, lookup)
+			if in.Config.NoGateway == config.Refuse {
+				refusal := from
+				refusal.Priority, refusal.Action = p-refusalStep, fib.Unreachable
+				out = append(out, refusal)
+			}
+		}
+	}
+	return out
+}
+
+// marker is a rule that matches no packet (none both comes in by and is bound
+// to one interface): it tells in the kernel itself which attachment a table of
+// another NIC belongs to, so that DEL finds it without a remembered file.
+func marker(owner fib.Rule, ifName string) fib.Rule {
+	owner.IIF, owner.OIF = ifName, ifName
+	return owner
+}
+
+// ruleOrder is the order in which rules are added: by priority, and within one
+// the more specific source first, for the kernel keeps the order of addition.
+func ruleOrder(a, b fib.Rule) int {
+	return cmp.Or(
+		cmp.Compare(a.Family, b.Family),
+		cmp.Compare(a.Priority, b.Priority),
+		cmp.Compare(b.From.Bits(), a.From.Bits()),
+	)
+}
+
+// isOwner reports whether a rule names the owner of a table of ours.
+func isOwner(r fib.Rule) bool {
+	return r.Protocol == Protocol && r.Action == fib.Lookup && r.OIF != "" && r.IIF == "" && !r.From.IsValid()
+}
+
+func isMarker(r fib.Rule) bool {
+	return r.Protocol == Protocol && r.Action == fib.Lookup && r.OIF != "" && r.IIF == r.OIF
+}
+
+// owned is what of our rules and tables belongs to one attachment.
+type owned struct {
+	tables  map[uint32]bool
+	sources map[netip.Prefix]bool
+}
+
+// ownership finds what belongs to an attachment: the tables that a marker gives
+// it, those of its interface that no marker gives to another, and those it
+// remembers that nobody else has. With a table come the sources that use it.
+func ownership(in Input) owned {
+	o := owned{tables: map[uint32]bool{}, sources: map[netip.Prefix]bool{}}
+	claimed := map[uint32]string{} // by whom
+	for _, r := range in.Seen.Rules {
+		if isMarker(r) {
+			claimed[r.Table] = r.OIF
+		}
+	}
+	for _, r := range in.Seen.Rules {
+		if isOwner(r) && claimed[r.Table] == "" {
+			claimed[r.Table] = r.OIF
+		}
+	}
+	for table, by := range claimed {
+		o.tables[table] = by == in.Key.IfName
+	}
+	if in.Mine != nil {
+		for _, table := range in.Mine.Tables {
+			if claimed[table] == "" {
+				o.tables[table] = true
+			}
+		}
+		for _, p := range in.Mine.Sources {
+			o.sources[p] = true
+		}
+	}
+	for _, r := range in.Seen.Rules {
+		if isSource(r) {
+			o.sources[r.From] = o.tables[r.Table]
+		}
+	}
+	return o
+}
+
+// isSource reports whether a rule gives a source its table.
+func isSource(r fib.Rule) bool {
+	return r.Protocol == Protocol && r.Action == fib.Lookup && r.From.IsValid() && r.Table != mainTable
+}
+
+// holds reports whether a rule is the attachment's.
+func (o owned) holds(r fib.Rule) bool {
+	switch {
+	case r.Protocol != Protocol:
+		return false
+	case r.Action == fib.Lookup && r.Table != mainTable:
+		return o.tables[r.Table]
+	}
+	return o.sources[r.From]
+}
+
+// tableOwner names the NIC that a table of ours is for.
+func tableOwner(all []fib.Rule, table uint32) string {
+	for _, r := range all {
+		if isOwner(r) && r.Table == table {
+			return r.OIF
+		}
+	}
+	return "another attachment"
+}
+
+// Tables lists the source tables that an attachment has in the kernel, for the
+// observer to read.
+func Tables(in Input) []uint32 {
+	var out []uint32
+	for table, ours := range ownership(in).tables {
+		if ours {
+			out = append(out, table)
+		}
+	}
+	slices.Sort(out)
+	return out
+}

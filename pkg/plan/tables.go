@@ -1,0 +1,380 @@
+package plan
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+)
+
+// numberTables divides the sources of each NIC into tables, numbers them and
+// fills them.
+func numberTables(in Input, nics []NIC) error {
+	numbers := numbering{in: in, next: TableBase, own: ownership(in)}
+	if in.Config.Table != 0 {
+		numbers.next = in.Config.Table
+		numbers.first = in.Config.Table
+	}
+	for i := range nics {
+		nics[i].Tables = divide(nics[i].Sources)
+		have := numbers.existing(nics[i].Link.Name)
+		for j := range nics[i].Tables {
+			t := &nics[i].Tables[j]
+			var err error
+			if j < len(have) {
+				t.Number = have[j]
+			} else if t.Number, err = numbers.allocate(); err != nil {
+				return err
+			}
+			t.Routes = tableRoutes(in, nics[i], *t)
+		}
+	}
+	return nil
+}
+
+// divide makes one table for each distinct set of gateways. IPv4 and IPv6 share
+// them: the first set of one with the first set of the other, and so on.
+func divide(sources []Source) []Table {
+	var tables []Table
+	for _, f := range fib.Families() {
+		var sets [][]fib.Hop
+		for _, s := range sources {
+			if s.Family() != f {
+				continue
+			}
+			i := slices.IndexFunc(sets, func(set []fib.Hop) bool { return slices.Equal(set, s.Exit) })
+			if i < 0 {
+				i = len(sets)
+				sets = append(sets, s.Exit)
+			}
+			if i == len(tables) {
+				tables = append(tables, Table{})
+			}
+			tables[i].Sources = append(tables[i].Sources, s)
+		}
+	}
+	return tables
+}
+
+// numbering hands out table numbers.
+type numbering struct {
+	in    Input
+	own   owned
+	next  uint32 // the next candidate
+	first uint32 // the number that the configuration asks for; 0: none, or given out
+	given []uint32
+}
+
+// existing lists the tables that a NIC already has from an earlier ADD.
+func (n *numbering) existing(nic string) []uint32 {
+	var tables []uint32
+	for _, r := range n.in.Seen.Rules {
+		if isOwner(r) && r.OIF == nic && n.own.tables[r.Table] && !slices.Contains(tables, r.Table) {
+			tables = append(tables, r.Table)
+		}
+	}
+	slices.Sort(tables)
+	if n.first != 0 && (len(tables) == 0 || tables[0] != n.first) {
+		return nil
+	}
+	n.first = 0
+	return tables
+}
+
+// allocate finds the first number that nobody uses: no rule, no route of any
+// table, no VRF.
+func (n *numbering) allocate() (uint32, error) {
+	for range tableTries {
+		candidate := n.next
+		n.next++
+		user, err := n.user(candidate)
+		if err != nil {
+			return 0, err
+		}
+		if user == "" {
+			n.first = 0
+			n.given = append(n.given, candidate)
+			return candidate, nil
+		}
+		if n.first == candidate {
+			return 0, config.Faults{{Path: "table", Problem: fmt.Sprintf("%d is in use by %s: name a free one, or none", candidate, user)}}
+		}
+	}
+	return 0, fmt.Errorf("%w: no free routing table among %d from %d on", ErrState, tableTries, n.next-tableTries)
+}
+
+// user names who uses a table; empty: nobody.
+func (n *numbering) user(table uint32) (string, error) {
+	switch {
+	case table >= unix.RT_TABLE_DEFAULT && table <= unix.RT_TABLE_LOCAL, table == 0:
+		return "the kernel", nil
+	case slices.Contains(n.given, table):
+		return "this attachment", nil
+	}
+	for _, r := range n.in.Seen.Rules {
+		if r.Action == fib.Lookup && r.Table == table {
+			return fmt.Sprintf("the rule %q", r), nil
+		}
+	}
+	for _, l := range n.in.Seen.Links {
+		if l.VRFTable == table {
+			return "the VRF " + l.Name, nil
+		}
+	}
+	vacant, err := n.in.Vacant(table)
+	if err != nil || vacant {
+		return "", err
+	}
+	return "routes of somebody else", nil
+}
+
+// tableRoutes lists the routes of a source table, in an order in which the
+// kernel accepts them: what is on the link before what is behind it.
+func tableRoutes(in Input, n NIC, t Table) []fib.Route {
+	b := tableBuilder{in: in, nic: n, table: t}
+	for _, f := range t.Families() {
+		wanted := b.configured(f)
+		b.add(b.connected(f)...)
+		exit := t.exit(f)
+		b.reach(f, exit)
+		if len(exit) > 0 {
+			b.add(b.defaultRoute(f, exit))
+		}
+		for _, r := range append(b.fromResult(f, exit), b.fromMain(f)...) {
+			if !slices.ContainsFunc(wanted, r.SamePlace) { // the configuration's own word counts
+				b.reach(f, r.Hops)
+				b.add(r)
+			}
+		}
+		for _, r := range wanted {
+			b.reach(f, r.Hops)
+			b.replace(r)
+		}
+	}
+	slices.SortStableFunc(b.routes, func(x, y fib.Route) int { return gatewayed(x) - gatewayed(y) })
+	return b.routes
+}
+
+func gatewayed(r fib.Route) int { return min(len(r.Gateways()), 1) }
+
+// exit is the common way out of the table's sources of a family.
+func (t Table) exit(f fib.Family) []fib.Hop {
+	for _, s := range t.Sources {
+		if s.Family() == f {
+			return s.Exit
+		}
+	}
+	return nil
+}
+
+type tableBuilder struct {
+	in     Input
+	nic    NIC
+	table  Table
+	routes []fib.Route
+}
+
+// add appends routes to places that are not taken.
+func (b *tableBuilder) add(routes ...fib.Route) {
+	for _, r := range routes {
+		if !slices.ContainsFunc(b.routes, r.SamePlace) {
+			b.routes = append(b.routes, r)
+		}
+	}
+}
+
+// replace puts a route to its place, whatever is there.
+func (b *tableBuilder) replace(r fib.Route) {
+	b.routes = slices.DeleteFunc(b.routes, r.SamePlace)
+	b.routes = append(b.routes, r)
+}
+
+// route is a unicast route of this table by this NIC.
+func (b *tableBuilder) route(f fib.Family, dst netip.Prefix, hops ...fib.Hop) fib.Route {
+	r := fib.Route{Family: f, Dst: dst, Table: b.table.Number, Protocol: Protocol, Type: unix.RTN_UNICAST, Hops: hops}
+	if len(hops) == 0 {
+		r.Hops = []fib.Hop{b.onLink()}
+	}
+	switch {
+	case f == fib.V6:
+		r.Metric = metricDefault6
+	case len(r.Gateways()) == 0:
+		r.Scope = unix.RT_SCOPE_LINK
+	}
+	return r
+}
+
+func (b *tableBuilder) onLink() fib.Hop {
+	return fib.Hop{Index: b.nic.Link.Index, Dev: b.nic.Link.Name}
+}
+
+// connected are the prefixes that the NIC is connected to. IPv4 names the
+// preferred source; IPv6 never does, for a tentative address is refused as
+// source (ip6_route_info_create).
+func (b *tableBuilder) connected(f fib.Family) []fib.Route {
+	var out []fib.Route
+	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
+		if s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) {
+			continue
+		}
+		r := b.route(f, s.Subnet)
+		if f == fib.V6 {
+			r.Metric = metricConnected6
+		} else if b.holds(s.Prefix.Addr()) {
+			r.PrefSrc = s.Prefix.Addr()
+		}
+		out = append(out, r)
+	}
+	if f == fib.V6 {
+		r := b.route(f, netip.PrefixFrom(netip.MustParseAddr("fe80::"), 64))
+		r.Metric = metricConnected6
+		out = append(out, r)
+	}
+	return out
+}
+
+// holds reports whether the NIC has an address, without which the kernel
+// refuses it as preferred source (fib_valid_prefsrc).
+func (b *tableBuilder) holds(a netip.Addr) bool {
+	seen, ok := b.in.Seen.Address(a)
+	return ok && seen.Index == b.nic.Link.Index
+}
+
+// reach adds link routes to next hops that no connected prefix holds
+// (169.254.1.1 dev eth0 scope link), without which the kernel refuses them.
+func (b *tableBuilder) reach(f fib.Family, hops []fib.Hop) {
+	for _, h := range hops {
+		g := h.Gateway
+		if !g.IsValid() || h.OnLink || fib.FamilyOf(g) != f || (g.Is6() && g.IsLinkLocalUnicast()) {
+			continue
+		}
+		reachable := slices.ContainsFunc(b.routes, func(r fib.Route) bool {
+			return r.Family == f && len(r.Gateways()) == 0 && r.Dst.Bits() > 0 && r.Dst.Contains(g)
+		})
+		if !reachable {
+			b.add(b.route(f, fib.Host(g)))
+		}
+	}
+}
+
+// defaultRoute is the default, with what the result says of its packets' size.
+func (b *tableBuilder) defaultRoute(f fib.Family, exit []fib.Hop) fib.Route {
+	r := b.route(f, f.Any(), exit...)
+	for _, p := range b.in.Config.Prev.Routes {
+		if p.Table == nil && p.Dst == r.Dst && (!p.Gateway.IsValid() || slices.Contains(r.Gateways(), p.Gateway)) {
+			r.MTU, r.AdvMSS = p.MTU, p.AdvMSS
+			return r
+		}
+	}
+	for _, m := range mainWithoutUs(b.in) {
+		if m.Family == f && m.IsDefault() && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit) {
+			r.MTU, r.AdvMSS, r.OtherMetrics = m.MTU, m.AdvMSS, m.OtherMetrics
+			return r
+		}
+	}
+	return r
+}
+
+// fromResult are the other routes of the result that lead through this NIC.
+// Those with a table of their own were meant for that.
+func (b *tableBuilder) fromResult(f fib.Family, exit []fib.Hop) []fib.Route {
+	var out []fib.Route
+	for _, p := range b.in.Config.Prev.Routes {
+		if p.Table != nil || fib.FamilyOf(p.Dst.Addr()) != f || p.Dst.Bits() == 0 || !b.leadsHere(p) {
+			continue
+		}
+		r := b.resultRoute(f, p, exit)
+		if p.Priority != 0 {
+			r.Metric = p.Priority
+		}
+		r.MTU, r.AdvMSS = p.MTU, p.AdvMSS
+		out = append(out, r)
+	}
+	return out
+}
+
+// resultRoute makes a route of the result's. One without a gateway goes the way
+// that main has for it, else that of the default (as the interface plugins do
+// it), unless it is a link route.
+func (b *tableBuilder) resultRoute(f fib.Family, p config.ResultRoute, exit []fib.Hop) fib.Route {
+	if p.Gateway.IsValid() {
+		hop := b.onLink()
+		hop.Gateway = p.Gateway
+		return b.route(f, p.Dst, hop)
+	}
+	for _, m := range b.fromMain(f) {
+		if m.Dst == p.Dst {
+			return m
+		}
+	}
+	isLink := p.Scope != nil && *p.Scope == unix.RT_SCOPE_LINK
+	toGateway := slices.ContainsFunc(exit, func(h fib.Hop) bool { return h.Gateway.IsValid() && p.Dst.Contains(h.Gateway) })
+	if isLink || toGateway {
+		return b.route(f, p.Dst)
+	}
+	return b.route(f, p.Dst, exit...)
+}
+
+// leadsHere reports whether a route of the result is by this NIC: the one that
+// is connected to its gateway, else the attachment's own.
+func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
+	if p.Gateway.IsValid() && (exits{nic: b.nic}).subnetOf(p.Gateway).IsValid() {
+		return true
+	}
+	return b.nic.Link.Name == b.in.Key.IfName
+}
+
+// fromMain are the NIC's routes in main, with their attributes. Defaults are
+// gateways (above); what expires would outlive its time here; ours are ours.
+func (b *tableBuilder) fromMain(f fib.Family) []fib.Route {
+	var out []fib.Route
+	for _, m := range mainWithoutUs(b.in) {
+		if m.Family != f || m.Type != unix.RTN_UNICAST || m.Dst.Bits() == 0 || !m.Uses(b.nic.Link.Index) ||
+			m.Protocol == unix.RTPROT_RA || m.Expires || b.isOwnAddress(m.Dst) {
+			continue
+		}
+		r := m.Through(b.nic.Link.Index, false)
+		for i := range r.Hops {
+			r.Hops[i].Dead = false
+		}
+		r.Table, r.Protocol, r.NexthopID = b.table.Number, Protocol, 0
+		if f == fib.V6 {
+			r.PrefSrc = netip.Addr{}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// isOwnAddress reports whether a destination is an address of the NIC: IPv6
+// keeps a route to each /128 in main, which the local table answers before.
+func (b *tableBuilder) isOwnAddress(dst netip.Prefix) bool {
+	return fib.IsHost(dst) && b.holds(dst.Addr())
+}
+
+// configured are the routes of the configuration; they belong to the
+// attachment's own NIC.
+func (b *tableBuilder) configured(f fib.Family) []fib.Route {
+	if b.nic.Link.Name != b.in.Key.IfName {
+		return nil
+	}
+	var out []fib.Route
+	for _, c := range b.in.Config.Routes {
+		if fib.FamilyOf(c.Dst.Addr()) != f {
+			continue
+		}
+		hop := b.onLink()
+		hop.Gateway, hop.OnLink = c.Gateway, c.OnLink
+		r := b.route(f, c.Dst, hop)
+		if c.Metric != 0 {
+			r.Metric = c.Metric
+		}
+		r.MTU, r.AdvMSS = c.MTU, c.AdvMSS
+		out = append(out, r)
+	}
+	return out
+}

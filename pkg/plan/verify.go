@@ -1,0 +1,168 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/symroute/symroute/pkg/fib"
+)
+
+// Verify compares what was seen with what is desired: that our rules and routes
+// are there, once, and not shadowed, that the settings are as configured, and
+// that main has the defaults it had. Whether packets go the right way is not
+// for it to say: the kernel is asked that (package symmetry).
+func Verify(in Input, d *Desired) Deviations {
+	var out Deviations
+	out = append(out, verifyRules(in.Seen, d)...)
+	out = append(out, verifyRoutes(in, d)...)
+	out = append(out, verifyMain(in)...)
+	return append(out, verifySettings(in.Seen, d)...)
+}
+
+func verifyRules(s *fib.Snapshot, d *Desired) Deviations {
+	var out Deviations
+	for _, want := range d.Rules {
+		what := fmt.Sprintf("%s rule %q", want.Family, want)
+		if !slices.Contains(s.Rules, want) {
+			out = append(out, Deviation{Kind: Missing, What: what, Want: "present", Got: "none"})
+		}
+		for _, r := range s.Rules {
+			if twin(r, want) {
+				out = append(out, Deviation{Kind: Foreign, What: what, Want: "ours alone", Got: "a twin under another protocol", Decides: fmt.Sprintf("the rule %q", r)})
+			}
+		}
+	}
+	for _, n := range d.NICs {
+		for _, t := range n.Tables {
+			for _, source := range t.Sources {
+				out = append(out, shadows(s, source, t.Number, d)...)
+			}
+		}
+	}
+	return out
+}
+
+// twin reports whether a rule differs from ours in its protocol alone.
+func twin(r, ours fib.Rule) bool {
+	same := r.Protocol == ours.Protocol
+	r.Protocol = ours.Protocol
+	return r == ours && !same
+}
+
+// shadows finds the rules that take all of a source's traffic before its own
+// rule is asked. The local table answers for the pod's own addresses only; a
+// rule with further selectors is a policy that is meant to come first.
+func shadows(s *fib.Snapshot, source Source, table uint32, d *Desired) Deviations {
+	own := slices.IndexFunc(s.Rules, func(r fib.Rule) bool {
+		return isSource(r) && r.From == source.Prefix && r.Table == table
+	})
+	if own < 0 {
+		return nil // missing, which was said
+	}
+	var out Deviations
+	for _, r := range s.Rules[:own] {
+		if r.Family != source.Family() || !r.Matches(source.Prefix) || slices.Contains(d.Rules, r) ||
+			(r.Action == fib.Lookup && r.Table == localTable) {
+			continue
+		}
+		out = append(out, Deviation{
+			Kind: Foreign,
+			What: fmt.Sprintf("traffic from %s", prefixText(source.Prefix)),
+			Want: fmt.Sprintf("the rule %q to decide", s.Rules[own]), Got: "an earlier rule that decides before it",
+			Decides: fmt.Sprintf("the rule %q", r),
+		})
+	}
+	return out
+}
+
+func verifyRoutes(in Input, d *Desired) Deviations {
+	var out Deviations
+	for _, want := range d.Routes {
+		if slices.ContainsFunc(in.Seen.Routes, want.Equal) {
+			continue
+		}
+		rivals := texts(in.Seen.Routes, want.SamePlace)
+		dev := Deviation{Kind: Missing, What: fmt.Sprintf("%s route %q", want.Family, want), Want: "present", Got: "none"}
+		if rivals != "" {
+			dev.Got = rivals
+		}
+		out = append(out, dev)
+	}
+	own := ownership(in)
+	for _, r := range in.Seen.Routes {
+		if own.tables[r.Table] && !slices.ContainsFunc(d.Routes, r.Equal) {
+			out = append(out, Deviation{Kind: Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
+		}
+	}
+	return out
+}
+
+// verifyMain looks for a default route in each family that main had one of.
+// Another may have taken its place: Multus moves it.
+func verifyMain(in Input) Deviations {
+	if in.Mine == nil {
+		return nil
+	}
+	var out Deviations
+	for _, f := range in.Mine.MainDefaults {
+		has := slices.ContainsFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Family == f && r.IsDefault() })
+		if !has {
+			out = append(out, Deviation{Kind: Missing, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
+		}
+	}
+	return out
+}
+
+func verifySettings(s *fib.Snapshot, d *Desired) Deviations {
+	var out Deviations
+	for _, w := range d.RPFilter {
+		l, ok := s.LinkAt(w.Index)
+		if !ok {
+			out = append(out, Deviation{Kind: Setting, What: "rp_filter of " + w.Name, Want: modeText(w.Value), Got: "no such device"})
+			continue
+		}
+		if mode := s.EffectiveRPFilter(l); mode != w.Value {
+			out = append(out, Deviation{
+				Kind: Setting, What: "the effective rp_filter of " + l.Name, Want: modeText(w.Value), Got: modeText(mode),
+				Decides: fmt.Sprintf("conf/all/rp_filter=%d and conf/%s/rp_filter=%d, of which the kernel uses the larger", s.RPFilterAll, l.Name, l.RPFilter),
+			})
+		}
+	}
+	for _, want := range d.Settings {
+		if l, ok := s.LinkAt(want.Index); ok {
+			if now := settingOf(l, want.Key); now != want.Set {
+				out = append(out, Deviation{Kind: Setting, What: fmt.Sprintf("conf/%s/%s", l.Name, want.Key), Want: fmt.Sprint(want.Set), Got: fmt.Sprint(now)})
+			}
+		}
+	}
+	return out
+}
+
+// Uncovered lists the global addresses of the attachment's NICs that no source
+// covers: autoconfigured ones, whose traffic goes by the main table.
+func Uncovered(s *fib.Snapshot, d *Desired) []string {
+	var out []string
+	for _, n := range d.NICs {
+		for _, a := range s.Addresses {
+			ip := a.Prefix.Addr()
+			if a.Index != n.Link.Index || len(n.Sources) == 0 || ip.IsLinkLocalUnicast() ||
+				slices.ContainsFunc(n.Sources, func(x Source) bool { return x.Prefix.Contains(ip) }) {
+				continue
+			}
+			out = append(out, fmt.Sprintf("no source covers the address %s of %s: its traffic goes by the main table; list it, or its prefix, in \"sources\"", ip, n.Link.Name))
+		}
+	}
+	return out
+}
+
+// texts prints the routes that match, for messages.
+func texts(routes []fib.Route, match func(fib.Route) bool) string {
+	var out []string
+	for _, r := range routes {
+		if match(r) {
+			out = append(out, fmt.Sprintf("%q", r))
+		}
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,118 @@
+// Package record remembers the little that the kernel cannot hold for us: what
+// a setting was before we changed it, and the routes that we took out of the
+// main table. Rules and routes of our own are not in it, for they carry our
+// protocol number in the kernel.
+//
+// There is one file for each attachment, in one directory for each network
+// namespace. A namespace's state is what the files in its directory say
+// together, so that any attachment can leave first.
+//
+// Nothing is synced to disk: what a record speaks of does not outlive the
+// machine's uptime either.
+package record
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/symroute/symroute/pkg/fib"
+)
+
+// Version is the version of the file's format. A file of another version is
+// never acted on.
+const Version = 1
+
+// Key names an attachment (CNI SPEC, "attachment").
+type Key struct {
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifname"`
+}
+
+// Attachment is what is remembered for one attachment.
+type Attachment struct {
+	Version int `json:"version"`
+	Key
+	// Netns is the path that the namespace had on ADD.
+	Netns string `json:"netns"`
+	// Tables and Sources name our rules and routes a second time, for the case
+	// that somebody has deleted one of the rules that tell whose they are.
+	Tables  []uint32       `json:"tables,omitempty"`
+	Sources []netip.Prefix `json:"sources,omitempty"`
+	// RPFilter is what the reverse-path filter was, and is to be.
+	RPFilter RPFilter `json:"rpFilter"`
+	// Settings are the other device settings that were changed.
+	Settings []Setting `json:"settings,omitempty"`
+	// Swaps are the changes made to the main table, in the order they were made.
+	Swaps []Swap `json:"swaps,omitempty"`
+	// Main are the routes of the main table that the tables were made from, each
+	// the payload of an RTM_NEWROUTE message. CHECK compares with them, for
+	// others may change main afterwards.
+	Main [][]byte `json:"main,omitempty"`
+	// MainDefaults are the families of which main had a default route.
+	MainDefaults []fib.Family `json:"mainDefaults,omitempty"`
+}
+
+// Device is a number that belongs to one device.
+type Device struct {
+	Index int    `json:"index"`
+	Name  string `json:"name"` // on ADD; for the reader, the index decides
+	Value int    `json:"value"`
+}
+
+// RPFilter is an attachment's part of what a namespace's reverse-path filter
+// was and is to be.
+type RPFilter struct {
+	// All and Default are conf/all and conf/default before the first
+	// attachment lowered conf/all; nil where this one did not need it lowered.
+	All     *int `json:"all,omitempty"`
+	Default *int `json:"default,omitempty"`
+	// Devices are the devices' own values from before.
+	Devices []Device `json:"devices,omitempty"`
+	// Wants are the effective modes that this attachment wants.
+	Wants []Device `json:"wants,omitempty"`
+}
+
+// Setting is a device setting that was changed.
+type Setting struct {
+	Index int    `json:"index"`
+	Name  string `json:"name"` // of the device, on ADD
+	Key   string `json:"key"`  // the file below /proc/sys/net/ipv4/conf/NAME
+	Was   int    `json:"was"`
+	Set   int    `json:"set"`
+}
+
+// Swap is a route that was taken out of the main table, and what was put in for
+// it. Each route is the payload of the kernel's RTM_NEWROUTE message.
+type Swap struct {
+	Out []byte `json:"out"`
+	// First is set where no route of the same destination and metric stood
+	// before it.
+	First bool `json:"first,omitempty"`
+	// Before are the routes of the same destination and metric that stood
+	// behind it.
+	Before [][]byte `json:"before,omitempty"`
+	// In stands in main instead; empty: nothing does.
+	In []byte `json:"in,omitempty"`
+}
+
+// Find returns the attachment with the key, and the others.
+func Find(all []Attachment, key Key) (mine *Attachment, others []Attachment) {
+	for i := range all {
+		if all[i].Key == key {
+			mine = &all[i]
+		} else {
+			others = append(others, all[i])
+		}
+	}
+	return mine, others
+}
+
+// Original looks up what a device's own value was.
+func (r RPFilter) Original(index int) (Device, bool) {
+	i := slices.IndexFunc(r.Devices, func(d Device) bool { return d.Index == index })
+	if i < 0 {
+		return Device{}, false
+	}
+	return r.Devices[i], true
+}

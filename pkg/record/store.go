@@ -1,0 +1,239 @@
+package record
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotUsable is wrapped by the error for a file that exists but is not acted
+// on: torn, of another version, or not safely root's own.
+var ErrNotUsable = errors.New("remembered file not usable")
+
+const (
+	suffix  = ".json"
+	maxSize = 4 << 20 // bytes; a real record has a few hundred
+)
+
+// Store is the directory that holds the records (the key "dataDir").
+type Store struct{ dir string }
+
+// NewStore names a store. It touches nothing.
+func NewStore(dir string) Store { return Store{dir: dir} }
+
+// fileName cannot be ambiguous: none of the three may hold a colon.
+func (k Key) fileName() string {
+	return k.ContainerID + ":" + k.IfName + ":" + k.Network + suffix
+}
+
+// Load reads the records of one namespace. Of a file that is not usable it
+// returns the name and why (ErrNotUsable), and goes on.
+func (s Store) Load(namespace string) ([]Attachment, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, namespace))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what is remembered: %w", err)
+	}
+	var all []Attachment
+	var faults []error
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), suffix) {
+			continue // a write that was cut off
+		}
+		a, err := read(filepath.Join(s.dir, namespace, e.Name()))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			faults = append(faults, err)
+		case a.fileName() != e.Name():
+			faults = append(faults, fmt.Errorf("%w: %s: speaks of %s", ErrNotUsable, e.Name(), a.fileName()))
+		default:
+			all = append(all, a)
+		}
+	}
+	return all, errors.Join(faults...)
+}
+
+func read(path string) (Attachment, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Attachment{}, err
+	}
+	if err != nil {
+		return Attachment{}, fmt.Errorf("%w: %w", ErrNotUsable, err)
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	if err := trusted(f); err != nil {
+		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSize))
+	if err != nil {
+		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
+	}
+	var a Attachment
+	if err := json.Unmarshal(data, &a); err != nil {
+		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
+	}
+	if a.Version != Version {
+		return Attachment{}, fmt.Errorf("%w: %s: has format version %d, this release reads %d", ErrNotUsable, path, a.Version, Version)
+	}
+	return a, nil
+}
+
+// trusted refuses what somebody else than this user could have written.
+func trusted(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errors.New("not a regular file")
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("belongs to user %d", st.Uid)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("others may write to it (mode %#o)", st.Mode&0o777)
+	case st.Size > maxSize:
+		return fmt.Errorf("%d bytes long", st.Size)
+	}
+	return nil
+}
+
+// Save writes a record. A reader sees the old file or the new one, whenever
+// the writer is killed.
+func (s Store) Save(namespace string, a Attachment) error {
+	a.Version = Version
+	data, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("remember the attachment: %w", err)
+	}
+	path := filepath.Join(s.dir, namespace, a.fileName())
+	err = s.write(path, data)
+	if errors.Is(err, fs.ErrNotExist) { // the first of its namespace
+		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+			err = s.write(path, data)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remember the attachment: %w", err)
+	}
+	return nil
+}
+
+func (s Store) write(path string, data []byte) error {
+	temporary := path + ".new"
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, bytes.NewReader(data))
+	if err := errors.Join(err, f.Close()); err != nil {
+		_ = os.Remove(temporary) // the error is what matters
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+// Remove forgets an attachment in one namespace. What is not there is gone.
+func (s Store) Remove(namespace string, key Key) error {
+	dir := filepath.Join(s.dir, namespace)
+	path := filepath.Join(dir, key.fileName())
+	for _, p := range []string{path + ".new", path} {
+		if err := unlink(p); err != nil {
+			return fmt.Errorf("forget the attachment: %w", err)
+		}
+	}
+	// Fails while other attachments are remembered, as it should.
+	_ = unix.Rmdir(dir)
+	return nil
+}
+
+// unlink removes a file, and nothing but a file: a directory in its place is
+// somebody else's doing and no reason for DEL to fail.
+func unlink(path string) error {
+	err := unix.Unlink(path)
+	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) {
+		return nil
+	}
+	return &fs.PathError{Op: "unlink", Path: path, Err: err}
+}
+
+// RemoveEverywhere forgets an attachment whose namespace is gone.
+func (s Store) RemoveEverywhere(key Key) error {
+	namespaces, err := s.namespaces()
+	if err != nil {
+		return err
+	}
+	for _, ns := range namespaces {
+		if _, err := os.Lstat(filepath.Join(s.dir, ns, key.fileName())); err != nil {
+			continue
+		}
+		if err := s.Remove(ns, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s Store) namespaces() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what is remembered: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Collect forgets the attachments of a network that are not to be kept and
+// whose namespace is gone.
+func (s Store) Collect(network string, keep func(Key) bool, alive func(a Attachment, identity string) bool) error {
+	namespaces, err := s.namespaces()
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, ns := range namespaces {
+		all, err := s.Load(ns)
+		if err != nil && !errors.Is(err, ErrNotUsable) {
+			faults = append(faults, err)
+		}
+		for _, a := range all {
+			if a.Network != network || keep(a.Key) || alive(a, ns) {
+				continue
+			}
+			faults = append(faults, s.Remove(ns, a.Key))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Usable reports whether records can be written: that the directory exists, or
+// can be made, and takes a file.
+func (s Store) Usable() error {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(s.dir, ".status-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}

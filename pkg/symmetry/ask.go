@@ -1,0 +1,192 @@
+package symmetry
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// Kernel answers how it would route one packet.
+type Kernel interface {
+	// Ask returns the route that the packet would take; a refusal is its errno.
+	Ask(fib.Query) (fib.Route, error)
+}
+
+// Check asks every question about a plan and returns the wrong answers. seen is
+// the state after the plan was carried out.
+func Check(k Kernel, cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) plan.Deviations {
+	var out plan.Deviations
+	j := judge{kernel: k, seen: seen}
+	for _, q := range questions(cfg, seen, d) {
+		if dev, wrong := j.ask(q); wrong {
+			out = append(out, dev)
+		}
+	}
+	return out
+}
+
+type judge struct {
+	kernel Kernel
+	seen   *fib.Snapshot
+}
+
+// ask puts one question and judges the answer.
+func (j judge) ask(q question) (plan.Deviation, bool) {
+	if q.kind == spoof && !j.answeredBy(q) {
+		return plan.Deviation{}, false
+	}
+	answer, err := j.kernel.Ask(q.query())
+	j.seen.NameHops([]fib.Route{answer})
+	if q.right(answer, err) {
+		return plan.Deviation{}, false
+	}
+	dev := plan.Deviation{Kind: plan.Asymmetric, What: q.what(), Want: q.want(), Got: q.got(answer, err)}
+	if err == nil && q.kind != spoof {
+		dev.Decides = j.decides(q, answer)
+	} else {
+		dev.Decides = j.wayBack(q)
+	}
+	return dev, true
+}
+
+// answeredBy reports whether the other NIC really answers the remote; otherwise
+// a packet from it that arrives here is not forged.
+func (j judge) answeredBy(q question) bool {
+	answer, err := j.kernel.Ask(fib.Query{To: q.remote, From: q.local})
+	return err == nil && answer.Uses(q.other.Index)
+}
+
+// right reports whether the answer is the wanted one.
+func (q question) right(answer fib.Route, err error) bool {
+	switch q.kind {
+	case spoof:
+		return refused(err)
+	case in:
+		return err == nil && answer.Type == unix.RTN_LOCAL
+	default:
+		return q.leavesRight(answer, err)
+	}
+}
+
+// leavesRight reports whether a packet leaves by the NIC through a wanted next
+// hop.
+func (q question) leavesRight(answer fib.Route, err error) bool {
+	if err != nil || len(answer.Hops) == 0 || answer.Hops[0].Index != q.nic.Index {
+		return false
+	}
+	return len(q.exit) == 0 || slices.ContainsFunc(q.exit, func(h fib.Hop) bool { return answer.Hops[0].Gateway == h.Gateway })
+}
+
+// refused tells a refusal by the reverse-path filter: EXDEV, or EINVAL, which
+// newer kernels use for every source that they do not accept.
+func refused(err error) bool {
+	return errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EINVAL)
+}
+
+func (q question) what() string {
+	switch q.kind {
+	case out:
+		return fmt.Sprintf("packets from %s to %s", q.local, q.remote)
+	case in:
+		return fmt.Sprintf("packets from %s to %s that arrive on %s", q.remote, q.local, q.nic.Name)
+	case bound:
+		return fmt.Sprintf("packets to %s of a socket bound to %s", q.remote, q.nic.Name)
+	default:
+		return q.forgery()
+	}
+}
+
+func (q question) forgery() string {
+	return fmt.Sprintf("forged packets from %s for %s's address %s that arrive on %s", q.remote, q.other.Name, q.local, q.nic.Name)
+}
+
+func (q question) want() string {
+	switch q.kind {
+	case in:
+		return "delivered"
+	case spoof:
+		return "refused by strict mode"
+	default:
+		return q.ways()
+	}
+}
+
+func (q question) ways() string {
+	var ways []string
+	for _, h := range q.exit {
+		ways = append(ways, way(h))
+	}
+	if len(ways) == 0 {
+		return "out of " + q.nic.Name
+	}
+	return strings.Join(ways, " or ")
+}
+
+func way(h fib.Hop) string {
+	if h.Gateway.IsValid() {
+		return fmt.Sprintf("out of %s through %s", h.Dev, h.Gateway)
+	}
+	return fmt.Sprintf("out of %s, on-link", h.Dev)
+}
+
+func (q question) got(answer fib.Route, err error) string {
+	switch {
+	case errors.Is(err, unix.EXDEV):
+		return "refused by the reverse-path filter (EXDEV)"
+	case errors.Is(err, unix.EINVAL):
+		return "refused, cause not named by this kernel (EINVAL): most often the reverse-path filter"
+	case errors.Is(err, unix.ENETUNREACH):
+		return "refused as unreachable (ENETUNREACH)"
+	case err != nil:
+		return err.Error()
+	case q.kind == spoof || answer.Type == unix.RTN_LOCAL:
+		return "delivered"
+	case len(answer.Hops) == 0:
+		return fmt.Sprintf("no way (%s)", answer)
+	}
+	return way(answer.Hops[0])
+}
+
+// decides names the rule and the route behind an answer.
+func (j judge) decides(q question, answer fib.Route) string {
+	text := "table " + fib.TableText(answer.Table)
+	for _, r := range j.seen.Rules {
+		if r.Family == answer.Family && r.Action == fib.Lookup && r.Table == answer.Table && !r.To.IsValid() &&
+			(!r.From.IsValid() || q.local.IsValid() && r.From.Contains(q.local)) && (r.OIF == "" || q.kind == bound && r.OIF == q.nic.Name) {
+			text = fmt.Sprintf("the rule %q", r)
+			break
+		}
+	}
+	if route, ok := j.competing(answer.Table, q.remote); ok {
+		text += fmt.Sprintf(" and the route %q", route)
+	}
+	return text
+}
+
+// competing finds the route of a table that was read which holds an address.
+func (j judge) competing(table uint32, remote netip.Addr) (fib.Route, bool) {
+	return longest(plan.Table{Routes: j.seen.Table(table)}, remote)
+}
+
+// wayBack shows where the answer to a refused packet would go, which is what
+// the reverse-path filter looked at.
+func (j judge) wayBack(q question) string {
+	if !q.local.IsValid() {
+		return ""
+	}
+	back := question{kind: out, local: q.local, remote: q.remote, nic: q.nic}
+	answer, err := j.kernel.Ask(back.query())
+	if err != nil {
+		return fmt.Sprintf("the way back, from %s to %s: %s", q.local, q.remote, back.got(answer, err))
+	}
+	j.seen.NameHops([]fib.Route{answer})
+	return fmt.Sprintf("the way back, %s, by %s", back.got(answer, nil), j.decides(back, answer))
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/symmetry"
+)
+
+// add makes the attachment's routing symmetric and passes the result on. It is
+// all or nothing, and changes nothing where everything is as it shall be.
+func add(args *skel.CmdArgs) error {
+	cfg, key, err := chained(args)
+	if err != nil {
+		return err
+	}
+	p, err := enter(args, key, cfg.DataDir, kernel.Exclusive)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	in := p.input(cfg)
+	desired, err := plan.Build(in)
+	if err != nil {
+		return err
+	}
+	desired.Memory.Netns = args.Netns
+	for _, note := range desired.Notes {
+		warn("%s", note)
+	}
+	if len(desired.NICs) > 0 {
+		if err := p.establish(cfg, in, desired); err != nil {
+			return err
+		}
+	}
+	_, err = os.Stdout.Write(cfg.Prev.JSON(cfg.CNIVersion))
+	return err
+}
+
+// establish carries the plan out, or leaves everything as it was.
+func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err error) {
+	var undo undoing
+	defer func() {
+		if !undo.kept {
+			err = errors.Join(err, undo.all())
+		}
+	}()
+	// What is remembered comes before what is done: an ADD that is killed in
+	// between leaves a record of more than was done, never of less.
+	undo.push(p.forget)
+	if err := p.store.Save(p.identity, d.Memory); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
+	for _, op := range plan.Changes(in, d) {
+		back, err := p.ns.Apply(op)
+		if back != nil {
+			undo.push(func() error { return p.ns.Revert(back) })
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errRefused, err)
+		}
+	}
+	if cfg.Verify {
+		if err := p.verify(cfg, d); err != nil {
+			return err
+		}
+	}
+	undo.kept = true
+	return nil
+}
+
+// forget brings the record back to what it was before ADD.
+func (p *pod) forget() error {
+	if p.mine != nil {
+		return p.store.Save(p.identity, *p.mine)
+	}
+	return p.store.Remove(p.identity, p.key)
+}
+
+// verify asks CHECK's symmetry questions. What was seen before the changes is
+// enough to ask them; to explain a wrong answer the present is read.
+func (p *pod) verify(cfg *config.Config, d *plan.Desired) error {
+	if len(symmetry.Check(p.ns, cfg, p.seen, d)) == 0 {
+		return nil
+	}
+	if err := p.observe(); err != nil {
+		return err
+	}
+	if wrong := symmetry.Check(p.ns, cfg, p.seen, d); len(wrong) > 0 {
+		return fmt.Errorf("routing would not be symmetric, so everything was taken back: %w", wrong)
+	}
+	return nil
+}
+
+// undoing is what takes back the steps done so far.
+type undoing struct {
+	steps []func() error
+	kept  bool
+}
+
+func (u *undoing) push(step func() error) { u.steps = append(u.steps, step) }
+
+// all runs the steps backwards, every one of them.
+func (u *undoing) all() error {
+	var errs []error
+	for _, step := range slices.Backward(u.steps) {
+		errs = append(errs, step())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("and could not be taken back: %w", err)
+	}
+	return nil
+}

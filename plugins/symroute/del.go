@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// del takes back what ADD of this attachment made. Runtimes call it more than
+// once, without a namespace, without a result: a failure here would keep the
+// plugins before us from freeing what they hold.
+func del(args *skel.CmdArgs) error {
+	conf, err := config.ParseTeardown(args.StdinData)
+	if err != nil {
+		return err
+	}
+	key := keyOf(args, conf.Network)
+	p, err := enter(args, key, conf.DataDir, kernel.Exclusive)
+	if errors.Is(err, kernel.ErrGone) {
+		forgetEverywhere(record.NewStore(conf.DataDir), key)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if p.mine == nil {
+		forgetEverywhere(p.store, key) // of a namespace that stood at this path before
+		if p.belongsToAnother() {
+			return nil
+		}
+	}
+	return p.remove()
+}
+
+// belongsToAnother reports whether another attachment has the interface now:
+// the rules that bear its name are that one's.
+func (p *pod) belongsToAnother() bool {
+	return slices.ContainsFunc(p.others, func(a record.Attachment) bool { return a.IfName == p.key.IfName })
+}
+
+func (p *pod) remove() error {
+	ops := plan.Removal(p.input(nil))
+	if p.mine == nil && len(ops) > 0 {
+		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings and the main table stay as they are",
+			p.key.IfName, p.key.ContainerID)
+	}
+	var errs []error
+	for _, op := range ops {
+		errs = append(errs, p.ns.Revert(op))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("DEL is not complete, call it again: %w", err)
+	}
+	if err := p.store.Remove(p.identity, p.key); err != nil {
+		warn("%v", err)
+	}
+	return nil
+}
+
+func forgetEverywhere(s record.Store, key record.Key) {
+	if err := s.RemoveEverywhere(key); err != nil {
+		warn("%v", err)
+	}
+}

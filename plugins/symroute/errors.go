@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// The codes of our own; the CNI specification leaves those from 100 on to
+// plugins. They are documented in the README.
+const (
+	codeAsymmetric = 100 // CHECK, and ADD's own check: routing is not symmetric
+	codeSetting    = 101 // CHECK: rp_filter or an ARP setting differs
+	codeMissing    = 102 // CHECK: a rule or route of ours is missing
+	codeForeign    = 103 // CHECK: a rule or route of somebody else is in the way
+	codeRefused    = 104 // the kernel refused a change, which was taken back
+	codeState      = 105 // the pod's network is in no state to be set up
+	codeUnusable   = 50  // STATUS: no policy routing, or dataDir cannot be written
+)
+
+// errRefused is wrapped by the error for a change that the kernel refused.
+var errRefused = errors.New("the kernel refused a change, and everything was taken back")
+
+// errUnavailable is wrapped by the error of a STATUS that says no.
+var errUnavailable = errors.New("symroute cannot work on this node")
+
+// errRecord is wrapped by the error for a dataDir that takes no record.
+var errRecord = errors.New("dataDir is not usable")
+
+// cniError is an error in the runtime's form: one line, a code, and the rest.
+func cniError(err error) *types.Error {
+	if e, ok := errors.AsType[*types.Error](err); ok {
+		return e
+	}
+	if faults, ok := errors.AsType[config.Faults](err); ok {
+		return faultsError(faults)
+	}
+	if d, ok := errors.AsType[plan.Deviations](err); ok {
+		return types.NewError(deviationCode(d.First().Kind), oneLine(err.Error()), d.Details())
+	}
+	return types.NewError(codeOf(err), oneLine(err.Error()), "")
+}
+
+func codeOf(err error) uint {
+	if _, ok := errors.AsType[*config.DecodeError](err); ok {
+		return types.ErrDecodingFailure
+	}
+	for _, c := range []struct {
+		err  error
+		code uint
+	}{
+		{kernel.ErrHost, types.ErrInvalidNetNS},
+		{kernel.ErrGone, types.ErrInvalidEnvironmentVariables},
+		{kernel.ErrBusy, types.ErrTryAgainLater},
+		{errUnavailable, codeUnusable},
+		{errRecord, types.ErrIOFailure},
+		{plan.ErrState, codeState},
+		{errRefused, codeRefused},
+	} {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return types.ErrInternal
+}
+
+func deviationCode(k plan.Kind) uint {
+	switch k {
+	case plan.Missing:
+		return codeMissing
+	case plan.Foreign:
+		return codeForeign
+	case plan.Setting:
+		return codeSetting
+	default:
+		return codeAsymmetric
+	}
+}
+
+// faultsError names the first fault in the message and all in the details.
+func faultsError(faults config.Faults) *types.Error {
+	lines := make([]string, len(faults))
+	for i, f := range faults {
+		lines[i] = f.String()
+	}
+	msg := "invalid configuration: " + lines[0]
+	if len(lines) > 1 {
+		msg += fmt.Sprintf(" (and %d more)", len(lines)-1)
+	}
+	return types.NewError(types.ErrInvalidNetworkConfig, oneLine(msg), strings.Join(lines, "\n"))
+}
+
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }

@@ -1,0 +1,47 @@
+// symroute is a chained CNI plugin that keeps the traffic of a pod with several
+// network interfaces symmetric. See the README for its configuration.
+package main
+
+import (
+	"fmt"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/version"
+)
+
+// release is set by the build: -ldflags "-X main.release=v1.2.3".
+var release = "unreleased"
+
+const usage = `CNI plugin symroute %s: symmetric routing for pods with several interfaces
+
+A container runtime runs it; there is nothing to do by hand. Chain it behind an
+interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
+To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
+
+func main() {
+	skel.PluginMainFuncs(skel.CNIFuncs{
+		Add:    guarded(add),
+		Del:    guarded(del),
+		Check:  guarded(check),
+		GC:     guarded(gc),
+		Status: guarded(status),
+	}, version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf(usage, release))
+}
+
+// guarded turns the errors of a verb into the runtime's, and so, as a last
+// resort, a panic: whatever happens, standard output is an error the runtime
+// can read.
+func guarded(verb func(*skel.CmdArgs) error) func(*skel.CmdArgs) error {
+	return func(args *skel.CmdArgs) (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = types.NewError(types.ErrInternal, fmt.Sprintf("internal error, please report it: %v", p), "")
+			}
+		}()
+		if err := verb(args); err != nil {
+			return cniError(err)
+		}
+		return nil
+	}
+}

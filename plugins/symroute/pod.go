@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/containernetworking/cni/pkg/skel"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// pod is the namespace of one invocation, entered and locked, with what was
+// seen of it and what is remembered of it.
+type pod struct {
+	ns       *kernel.Namespace
+	store    record.Store
+	identity string
+	key      record.Key
+	seen     *fib.Snapshot
+	mine     *record.Attachment
+	others   []record.Attachment
+}
+
+// enter opens the pod and reads what every verb needs of it. The caller closes
+// it.
+func enter(args *skel.CmdArgs, key record.Key, dataDir string, lock kernel.Lock) (*pod, error) {
+	ns, err := kernel.Enter(args.Netns, lock)
+	if err != nil {
+		return nil, fmt.Errorf("CNI_NETNS: %w", err)
+	}
+	p := &pod{ns: ns, store: record.NewStore(dataDir), key: key}
+	if err := p.read(); err != nil {
+		return nil, errors.Join(err, ns.Close())
+	}
+	return p, nil
+}
+
+func (p *pod) close() {
+	if err := p.ns.Close(); err != nil {
+		warn("%v", err)
+	}
+}
+
+func (p *pod) read() (err error) {
+	if p.identity, err = p.ns.Identity(p.key.ContainerID); err != nil {
+		return err
+	}
+	remembered, err := p.store.Load(p.identity)
+	if err != nil {
+		// What is not usable is not acted on; rules and routes are found without.
+		warn("%v", err)
+	}
+	p.mine, p.others = record.Find(remembered, p.key)
+	return p.observe()
+}
+
+// observe reads the namespace, with the source tables of the attachment.
+func (p *pod) observe() (err error) {
+	if p.seen, err = p.ns.Observe(); err != nil {
+		return err
+	}
+	return p.ns.ReadTables(p.seen, plan.Tables(p.input(nil))...)
+}
+
+// input is what a plan depends on.
+func (p *pod) input(cfg *config.Config) plan.Input {
+	in := plan.Input{
+		Config: cfg,
+		Key:    p.key,
+		Seen:   p.seen,
+		Mine:   p.mine,
+		Others: p.others,
+		Vacant: p.ns.Vacant,
+	}
+	if cfg != nil && cfg.Prev != nil {
+		for _, itf := range cfg.Prev.Interfaces {
+			in.InPod = append(in.InPod, p.ns.Holds(itf.Sandbox))
+		}
+	}
+	return in
+}
+
+// chained parses the configuration of a verb that needs a result to work on.
+func chained(args *skel.CmdArgs) (*config.Config, record.Key, error) {
+	cfg, err := config.Parse(args.StdinData)
+	if err != nil {
+		return nil, record.Key{}, err
+	}
+	if cfg.Prev == nil {
+		return nil, record.Key{}, config.Faults{{Path: "prevResult", Problem: "symroute must be chained: put it behind an interface plugin in \"plugins\""}}
+	}
+	return cfg, keyOf(args, cfg.Network), nil
+}
+
+func keyOf(args *skel.CmdArgs, network string) record.Key {
+	return record.Key{Network: network, ContainerID: args.ContainerID, IfName: args.IfName}
+}
+
+// warn tells the operator something that is no error. Standard output is the
+// runtime's.
+func warn(format string, values ...any) {
+	fmt.Fprintf(os.Stderr, "symroute: "+format+"\n", values...)
+}
