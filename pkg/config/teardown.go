@@ -9,8 +9,6 @@ type Teardown struct {
 	// DataDir is where ADD remembered things: an ADD with an unusable one never
 	// got that far.
 	DataDir string
-	// Interfaces are those of prevResult that can be read.
-	Interfaces []Interface
 	// ValidAttachments is what GC must keep. It is nil, and GC does nothing,
 	// where the runtime named none or where any of them cannot be read: one that
 	// got lost must not count as gone.
@@ -30,19 +28,6 @@ func ParseTeardown(data []byte) (*Teardown, error) {
 		CNIVersion:       bestEffort(top.get("cniVersion"), value.text, ""),
 		Network:          bestEffort(top.get("name"), readNetworkName, ""),
 		DataDir:          bestEffort(top.get("dataDir"), readDataDir, DefaultDataDir),
-		Interfaces:       legibleInterfaces(top.get("prevResult")),
 		ValidAttachments: bestEffort(top.get("cni.dev/valid-attachments"), readAttachments, nil),
 	}, nil
-}
-
-// legibleInterfaces returns the interfaces of prevResult that can be read.
-func legibleInterfaces(v value) []Interface {
-	prev, ok := v.object()
-	if !ok {
-		return nil
-	}
-	return each(prev.get("interfaces").list("interfaces"), func(e value) (Interface, bool) {
-		i := bestEffort(e, readResultInterface, Interface{})
-		return i, i.Name != ""
-	})
 }

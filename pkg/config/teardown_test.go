@@ -20,7 +20,6 @@ func TestParseTeardown(t *testing.T) {
 			  "cni.dev/valid-attachments": [{"containerID": "c", "ifname": "net1"}]}`,
 			Teardown{
 				CNIVersion: "1.1.0", Network: "storage", DataDir: "/run/x",
-				Interfaces:       []Interface{{"net1", "/n"}, {"veth1", ""}},
 				ValidAttachments: []Attachment{{"c", "net1"}},
 			},
 		},
@@ -37,9 +36,8 @@ func TestParseTeardown(t *testing.T) {
 		{
 			"partly legible prevResult",
 			`{"prevResult": {"ips": 5, "routes": [1], "interfaces": [null, {"name": "a/b", "sandbox": "/n"}, {"name": "net1", "sandbox": "/n"}, {"name": 5}, {"sandbox": "/n"}]}}`,
-			Teardown{DataDir: DefaultDataDir, Interfaces: []Interface{{"net1", "/n"}}},
+			Teardown{DataDir: DefaultDataDir},
 		},
-		{"illegible interfaces", `{"prevResult": {"interfaces": {}}}`, Teardown{DataDir: DefaultDataDir}},
 		{"no valid attachments", `{"cni.dev/valid-attachments": []}`, Teardown{DataDir: DefaultDataDir, ValidAttachments: []Attachment{}}},
 		{"null for valid attachments", `{"cni.dev/valid-attachments": null}`, Teardown{DataDir: DefaultDataDir}},
 		{

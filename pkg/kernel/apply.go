@@ -45,7 +45,7 @@ func alreadySo(op plan.Op, err error) bool {
 	switch op.(type) {
 	case plan.AddRule, plan.AddRoute, plan.PutIn:
 		return errors.Is(err, unix.EEXIST) || gone(err)
-	case plan.DelRule:
+	case plan.DelRule, plan.MoveRule:
 		return errors.Is(err, unix.ENOENT)
 	case plan.DelRoute, plan.TakeOut:
 		return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || gone(err)
@@ -66,6 +66,8 @@ func (n *Namespace) apply(op plan.Op) error {
 		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRule(op.Rule))
 	case plan.DelRule:
 		return n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(op.Rule))
+	case plan.MoveRule:
+		return n.moveRules(op.Rules)
 	case plan.AddRoute:
 		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(op.Route))
 	case plan.DelRoute:
@@ -83,6 +85,26 @@ func (n *Namespace) apply(op plan.Op) error {
 func (n *Namespace) do(kind, flags uint16, payload []byte) error {
 	_, err := n.sock.request(kind, flags, payload)
 	return err
+}
+
+// moveRules moves rules behind all others of their priority. The kernel takes a
+// second rule that equals the first, and deletes the first of two that are
+// equal (fib_nl_newrule without NLM_F_EXCL, fib_nl_delrule), so that no packet
+// ever misses the rule.
+func (n *Namespace) moveRules(rules []fib.Rule) error {
+	for i, r := range rules {
+		err := n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, fib.EncodeRule(r))
+		if err == nil {
+			err = n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(r))
+		}
+		if err != nil && i > 0 {
+			return fmt.Errorf("%w: %w", errPartly, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putIn inserts a route among others of the same destination and metric. The

@@ -17,6 +17,7 @@ func Changes(in Input, d *Desired) []Op {
 	ops = append(ops, missingRules(in.Seen, owners)...)
 	ops = append(ops, routeChanges(in, d)...)
 	ops = append(ops, missingRules(in.Seen, others)...)
+	ops = append(ops, specificFirst(in, d)...)
 	ops = append(ops, mainChanges(in, d)...)
 	ops = append(ops, settingChanges(in, d)...)
 	return append(ops, staleRules(in, d)...)
@@ -38,6 +39,78 @@ func missingRules(s *fib.Snapshot, wanted []fib.Rule) []Op {
 	for _, r := range wanted {
 		if !slices.Contains(s.Rules, r) {
 			ops = append(ops, AddRule{r})
+		}
+	}
+	return ops
+}
+
+// specificFirst moves source rules of other attachments behind ours where their
+// source holds ours: a prefix must not take what belongs to an address in it.
+// Ours that hold theirs are behind them already, being newer.
+func specificFirst(in Input, d *Desired) []Op {
+	var ops []Op
+	for _, m := range moves(in, d) {
+		ops = append(ops, m)
+	}
+	return ops
+}
+
+func moves(in Input, d *Desired) []MoveRule {
+	var out []MoveRule
+	all := slices.Clone(in.Seen.Rules)
+	for _, r := range d.Rules {
+		if !slices.Contains(all, r) {
+			all = append(all, r)
+		}
+	}
+	own := ownership(in)
+	for _, wide := range in.Seen.Rules {
+		if !isSource(wide) || own.tables[wide.Table] {
+			continue
+		}
+		behind := peersBehind(all, wide)
+		if slices.ContainsFunc(behind, func(r fib.Rule) bool {
+			return isSource(r) && slices.Contains(d.Rules, r) && fib.Covers(wide.From, r.From)
+		}) {
+			out = append(out, MoveRule{Rules: []fib.Rule{wide}, Behind: behind})
+			all = append(slices.DeleteFunc(all, func(r fib.Rule) bool { return r == wide }), wide)
+		}
+	}
+	return out
+}
+
+// peersBehind lists the rules of the same family and priority behind a rule.
+func peersBehind(all []fib.Rule, rule fib.Rule) []fib.Rule {
+	var out []fib.Rule
+	for _, r := range all[slices.Index(all, rule)+1:] {
+		if r.Family == rule.Family && r.Priority == rule.Priority {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// moveRemoval takes moves back, so that the rules stand as they stood before,
+// unless others have come since, to which the order may matter.
+func moveRemoval(in Input, removed []fib.Rule) []Op {
+	if in.Mine == nil {
+		return nil
+	}
+	left := slices.DeleteFunc(slices.Clone(in.Seen.Rules), func(r fib.Rule) bool { return slices.Contains(removed, r) })
+	var ops []Op
+	for _, m := range slices.Backward(in.Mine.Moves) {
+		wide, err := fib.DecodeRule(m.Rule)
+		if err != nil || !slices.Contains(left, wide) || len(peersBehind(left, wide)) > 0 {
+			continue
+		}
+		back := MoveRule{Behind: []fib.Rule{wide}}
+		for _, b := range m.Behind {
+			if r, err := fib.DecodeRule(b); err == nil && slices.Contains(left, r) {
+				back.Rules = append(back.Rules, r)
+			}
+		}
+		if len(back.Rules) > 0 {
+			ops = append(ops, back)
 		}
 	}
 	return ops
@@ -136,8 +209,9 @@ func settingOf(l fib.Link, key string) int {
 func staleRules(in Input, d *Desired) []Op {
 	var stale []fib.Rule
 	own := ownership(in)
-	for _, r := range in.Seen.Rules {
-		if own.holds(r) && !slices.Contains(d.Rules, r) {
+	for i, r := range in.Seen.Rules {
+		twice := slices.Contains(in.Seen.Rules[:i], r) // a MoveRule that was killed halfway
+		if own.holds(r) && (twice || !slices.Contains(d.Rules, r)) {
 			stale = append(stale, r)
 		}
 	}
@@ -177,6 +251,7 @@ func Removal(in Input) []Op {
 	}
 	owners, others := splitOwners(rules)
 	ops = append(ops, ruleRemoval(others)...)
+	ops = append(ops, moveRemoval(in, rules)...)
 	for _, r := range slices.Backward(ownRoutes(in)) {
 		ops = append(ops, DelRoute{r})
 	}

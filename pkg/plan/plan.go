@@ -284,12 +284,28 @@ func memory(in Input, d *Desired) record.Attachment {
 	}
 	m.Swaps = rememberedSwaps(in, d.Swaps)
 	m.Main = rememberedMain(in, d.NICs)
+	m.Moves = rememberedMoves(in, d)
 	for _, f := range fib.Families() {
 		if slices.ContainsFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Family == f && r.IsDefault() }) {
 			m.MainDefaults = append(m.MainDefaults, f)
 		}
 	}
 	return m
+}
+
+func rememberedMoves(in Input, d *Desired) []record.Move {
+	var out []record.Move
+	if in.Mine != nil {
+		out = slices.Clone(in.Mine.Moves)
+	}
+	for _, m := range moves(in, d) {
+		e := record.Move{Rule: fib.EncodeRule(m.Rules[0])}
+		for _, r := range m.Behind {
+			e.Behind = append(e.Behind, fib.EncodeRule(r))
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // original replaces what a setting was by what it was before the earlier ADD.

@@ -24,13 +24,20 @@ func verifyRules(s *fib.Snapshot, d *Desired) Deviations {
 	var out Deviations
 	for _, want := range d.Rules {
 		what := fmt.Sprintf("%s rule %q", want.Family, want)
-		if !slices.Contains(s.Rules, want) {
-			out = append(out, Deviation{Kind: Missing, What: what, Want: "present", Got: "none"})
-		}
+		times := 0
 		for _, r := range s.Rules {
+			if r == want {
+				times++
+			}
 			if twin(r, want) {
 				out = append(out, Deviation{Kind: Foreign, What: what, Want: "ours alone", Got: "a twin under another protocol", Decides: fmt.Sprintf("the rule %q", r)})
 			}
+		}
+		switch {
+		case times == 0:
+			out = append(out, Deviation{Kind: Missing, What: what, Want: "present", Got: "none"})
+		case times > 1:
+			out = append(out, Deviation{Kind: Foreign, What: what, Want: "present once", Got: fmt.Sprintf("%d of it", times)})
 		}
 	}
 	for _, n := range d.NICs {
@@ -51,14 +58,15 @@ func twin(r, ours fib.Rule) bool {
 }
 
 // shadows finds the rules that take all of a source's traffic before its own
-// rule is asked. The local table answers for the pod's own addresses only; a
-// rule with further selectors is a policy that is meant to come first.
+// rule is asked, for the sources that the kernel cannot be asked about. The
+// local table answers for the pod's own addresses only; a rule with further
+// selectors is a policy that is meant to come first.
 func shadows(s *fib.Snapshot, source Source, table uint32, d *Desired) Deviations {
 	own := slices.IndexFunc(s.Rules, func(r fib.Rule) bool {
 		return isSource(r) && r.From == source.Prefix && r.Table == table
 	})
-	if own < 0 {
-		return nil // missing, which was said
+	if own < 0 || askable(s, source) {
+		return nil // missing, which was said, or the kernel's to say
 	}
 	var out Deviations
 	for _, r := range s.Rules[:own] {
@@ -74,6 +82,14 @@ func shadows(s *fib.Snapshot, source Source, table uint32, d *Desired) Deviation
 		})
 	}
 	return out
+}
+
+// askable reports whether the kernel answers questions about a source: not
+// before the pod has an address of it.
+func askable(s *fib.Snapshot, source Source) bool {
+	return slices.ContainsFunc(s.Addresses, func(a fib.Address) bool {
+		return !a.Tentative && source.Prefix.Contains(a.Prefix.Addr())
+	})
 }
 
 func verifyRoutes(in Input, d *Desired) Deviations {

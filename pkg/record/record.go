@@ -45,6 +45,9 @@ type Attachment struct {
 	Settings []Setting `json:"settings,omitempty"`
 	// Swaps are the changes made to the main table, in the order they were made.
 	Swaps []Swap `json:"swaps,omitempty"`
+	// Moves are the rules of other attachments that were moved behind ours, in
+	// the order they were moved.
+	Moves []Move `json:"moves,omitempty"`
 	// Main are the routes of the main table that the tables were made from, each
 	// the payload of an RTM_NEWROUTE message. CHECK compares with them, for
 	// others may change main afterwards.
@@ -94,6 +97,13 @@ type Swap struct {
 	Before [][]byte `json:"before,omitempty"`
 	// In stands in main instead; empty: nothing does.
 	In []byte `json:"in,omitempty"`
+}
+
+// Move is a rule that was moved, and those of its priority that stood behind it,
+// each the payload of the kernel's RTM_NEWRULE message.
+type Move struct {
+	Rule   []byte   `json:"rule"`
+	Behind [][]byte `json:"behind"`
 }
 
 // Find returns the attachment with the key, and the others.

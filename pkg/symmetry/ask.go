@@ -3,7 +3,6 @@ package symmetry
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -49,12 +48,21 @@ func (j judge) ask(q question) (plan.Deviation, bool) {
 		return plan.Deviation{}, false
 	}
 	dev := plan.Deviation{Kind: plan.Asymmetric, What: q.what(), Want: q.want(), Got: q.got(answer, err)}
-	if err == nil && q.kind != spoof {
-		dev.Decides = j.decides(q, answer)
-	} else {
+	if q.kind == in || q.kind == spoof {
 		dev.Decides = j.wayBack(q)
+		return dev, true
 	}
+	rule, text := j.decides(q, answer, err)
+	if foreign(rule) {
+		dev.Kind = plan.Foreign
+	}
+	dev.Decides = text
 	return dev, true
+}
+
+// foreign reports whether somebody put a rule before ours: not the kernel's own.
+func foreign(r fib.Rule) bool {
+	return r.Protocol != plan.Protocol && r.Protocol != unix.RTPROT_KERNEL && r.Action != 0
 }
 
 // answeredBy reports whether the other NIC really answers the remote; otherwise
@@ -156,37 +164,47 @@ func (q question) got(answer fib.Route, err error) string {
 }
 
 // decides names the rule and the route behind an answer.
-func (j judge) decides(q question, answer fib.Route) string {
-	text := "table " + fib.TableText(answer.Table)
-	for _, r := range j.seen.Rules {
-		if r.Family == answer.Family && r.Action == fib.Lookup && r.Table == answer.Table && !r.To.IsValid() &&
-			(!r.From.IsValid() || q.local.IsValid() && r.From.Contains(q.local)) && (r.OIF == "" || q.kind == bound && r.OIF == q.nic.Name) {
-			text = fmt.Sprintf("the rule %q", r)
-			break
-		}
+func (j judge) decides(q question, answer fib.Route, err error) (fib.Rule, string) {
+	if err == nil && answer.Table == unix.RT_TABLE_UNSPEC {
+		return fib.Rule{}, "no route at all: of a socket bound to a device IPv4 then believes every remote on-link"
 	}
-	if route, ok := j.competing(answer.Table, q.remote); ok {
+	rule, ok := j.rule(q, answer, err)
+	if !ok {
+		if err != nil {
+			return rule, ""
+		}
+		return rule, "the table " + fib.TableText(answer.Table)
+	}
+	text := fmt.Sprintf("the rule %q", rule)
+	if route, ok := longest(plan.Table{Routes: j.seen.Table(answer.Table)}, q.remote); ok && err == nil {
 		text += fmt.Sprintf(" and the route %q", route)
 	}
-	return text
+	return rule, text
 }
 
-// competing finds the route of a table that was read which holds an address.
-func (j judge) competing(table uint32, remote netip.Addr) (fib.Route, bool) {
-	return longest(plan.Table{Routes: j.seen.Table(table)}, remote)
+// rule finds the first rule that matches the packet and does what was answered.
+func (j judge) rule(q question, answer fib.Route, err error) (fib.Rule, bool) {
+	for _, r := range j.seen.Rules {
+		if r.Family != fib.FamilyOf(q.remote) || r.IIF != "" || (r.From.IsValid() && !r.From.Contains(q.local)) ||
+			(r.To.IsValid() && !r.To.Contains(q.remote)) || (r.OIF != "" && (q.kind != bound || r.OIF != q.nic.Name)) {
+			continue
+		}
+		if (err != nil && r.Action != fib.Lookup) || (err == nil && r.Action == fib.Lookup && r.Table == answer.Table) {
+			return r, true
+		}
+	}
+	return fib.Rule{}, false
 }
 
 // wayBack shows where the answer to a refused packet would go, which is what
 // the reverse-path filter looked at.
 func (j judge) wayBack(q question) string {
-	if !q.local.IsValid() {
-		return ""
-	}
 	back := question{kind: out, local: q.local, remote: q.remote, nic: q.nic}
 	answer, err := j.kernel.Ask(back.query())
-	if err != nil {
-		return fmt.Sprintf("the way back, from %s to %s: %s", q.local, q.remote, back.got(answer, err))
-	}
 	j.seen.NameHops([]fib.Route{answer})
-	return fmt.Sprintf("the way back, %s, by %s", back.got(answer, nil), j.decides(back, answer))
+	_, text := j.decides(back, answer, err)
+	if text != "" {
+		text = ", by " + text
+	}
+	return fmt.Sprintf("the way back to %s, %s%s", q.remote, back.got(answer, err), text)
 }

@@ -35,16 +35,20 @@ func add(args *skel.CmdArgs) error {
 	for _, note := range desired.Notes {
 		warn("%s", note)
 	}
-	if len(desired.NICs) > 0 {
-		if err := p.establish(cfg, in, desired); err != nil {
-			return err
-		}
+	if len(desired.NICs) == 0 {
+		return passOn(cfg)
 	}
-	_, err = os.Stdout.Write(cfg.Prev.JSON(cfg.CNIVersion))
+	return p.establish(cfg, in, desired)
+}
+
+// passOn prints the result of the plugins before, as it came.
+func passOn(cfg *config.Config) error {
+	_, err := os.Stdout.Write(cfg.Prev.JSON(cfg.CNIVersion))
 	return err
 }
 
-// establish carries the plan out, or leaves everything as it was.
+// establish carries the plan out and prints the result, or leaves everything as
+// it was.
 func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err error) {
 	var undo undoing
 	defer func() {
@@ -71,6 +75,9 @@ func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err
 		if err := p.verify(cfg, d); err != nil {
 			return err
 		}
+	}
+	if err := passOn(cfg); err != nil {
+		return err
 	}
 	undo.kept = true
 	return nil
