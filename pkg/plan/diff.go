@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -44,9 +45,9 @@ func missingRules(s *fib.Snapshot, wanted []fib.Rule) []Op {
 	return ops
 }
 
-// specificFirst moves source rules of other attachments behind ours where their
-// source holds ours: a prefix must not take what belongs to an address in it.
-// Ours that hold theirs are behind them already, being newer.
+// specificFirst moves rules of other attachments behind ours where they would
+// take what is ours. Ours that hold what is theirs are behind already, being
+// newer.
 func specificFirst(in Input, d *Desired) []Op {
 	var ops []Op
 	for _, m := range moves(in, d) {
@@ -65,18 +66,26 @@ func moves(in Input, d *Desired) []MoveRule {
 	}
 	own := ownership(in)
 	for _, wide := range in.Seen.Rules {
-		if !isSource(wide) || own.tables[wide.Table] {
+		if own.tables[wide.Table] {
 			continue
 		}
 		behind := peersBehind(all, wide)
-		if slices.ContainsFunc(behind, func(r fib.Rule) bool {
-			return isSource(r) && slices.Contains(d.Rules, r) && fib.Covers(wide.From, r.From)
-		}) {
+		if slices.ContainsFunc(behind, func(r fib.Rule) bool { return slices.Contains(d.Rules, r) && outranks(r, wide) }) {
 			out = append(out, MoveRule{Rules: []fib.Rule{wide}, Behind: behind})
 			all = append(slices.DeleteFunc(all, func(r fib.Rule) bool { return r == wide }), wide)
 		}
 	}
 	return out
+}
+
+// outranks reports whether a rule of ours has to stand before another
+// attachment's: an address before a prefix that holds it, and a NIC's own
+// attachment before one that only displaced the NIC's default.
+func outranks(ours, theirs fib.Rule) bool {
+	if isSource(ours) && isSource(theirs) {
+		return fib.Covers(theirs.From, ours.From)
+	}
+	return isOwner(ours) && isOwner(theirs) && ours.OIF == theirs.OIF
 }
 
 // peersBehind lists the rules of the same family and priority behind a rule.
@@ -279,7 +288,7 @@ func mainRemoval(in Input) []Op {
 	var back, out []Op
 	if in.Mine != nil {
 		for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
-			if !alive(in.Seen, s.Out) {
+			if !alive(in.Seen, s.Out) || takenByOthers(in, s) {
 				continue
 			}
 			if !has(s.Out) {
@@ -297,6 +306,45 @@ func mainRemoval(in Input) []Op {
 		}
 	}
 	return append(back, out...)
+}
+
+// takenByOthers reports whether another attachment has taken out what this one
+// put in, or would put back.
+func takenByOthers(in Input, s Swap) bool {
+	for _, o := range in.Others {
+		for _, t := range decodeSwaps(in.Seen, o.Swaps) {
+			if t.Out.Equal(s.Out) || s.In != nil && t.Out.Equal(*s.In) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// HandDown returns the records of other attachments that have to change before
+// this one leaves: one that took out what this one had put in is to put back,
+// in its time, what stood there before both.
+func HandDown(in Input) []record.Attachment {
+	if in.Mine == nil {
+		return nil
+	}
+	var out []record.Attachment
+	for _, o := range in.Others {
+		changed := false
+		o.Swaps = slices.Clone(o.Swaps)
+		for i, theirs := range o.Swaps {
+			for _, mine := range in.Mine.Swaps {
+				if len(mine.In) > 0 && bytes.Equal(theirs.Out, mine.In) {
+					o.Swaps[i].Out, o.Swaps[i].First, o.Swaps[i].Before = mine.Out, mine.First, mine.Before
+					changed = true
+				}
+			}
+		}
+		if changed {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 // placeNow is the remembered place among the routes that stand there now: before

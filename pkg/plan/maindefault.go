@@ -96,7 +96,7 @@ func untouchable(r fib.Route) string {
 // of its own to the kernel; of an IPv4 route no single hop can be deleted, so
 // what is left of it replaces it.
 func without(in Input, r fib.Route, nics []NIC) []Swap {
-	table := mainNow(in)
+	table := mainWithoutAnyone(in)
 	rest := r
 	for _, n := range nics {
 		rest = rest.Through(n.Link.Index, true)
@@ -108,9 +108,9 @@ func without(in Input, r fib.Route, nics []NIC) []Swap {
 		return []Swap{{Out: r, Place: placeOf(r, table), In: &rest}}
 	}
 	var swaps []Swap
-	for i, h := range r.Hops {
+	for _, h := range r.Hops {
 		if !rest.Uses(h.Index) {
-			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: hopPlace(r, i)})
+			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: placeOf(singleHop(r, h), table)})
 		}
 	}
 	return swaps
@@ -120,15 +120,6 @@ func singleHop(r fib.Route, h fib.Hop) fib.Route {
 	h.Weight = 0
 	r.Hops = []fib.Hop{h}
 	return r
-}
-
-// hopPlace is the place of one hop among those of an IPv6 route.
-func hopPlace(r fib.Route, i int) Place {
-	p := Place{First: i == 0}
-	for _, h := range r.Hops[i+1:] {
-		p.Before = append(p.Before, singleHop(r, h))
-	}
-	return p
 }
 
 // take makes this attachment's default the pod's in each family that it has a
@@ -211,15 +202,15 @@ func displace(in Input, r fib.Route, nics []NIC, metric uint32) []Swap {
 		rest = rest.Through(n.Link.Index, true)
 	}
 	rest.Metric = metric
-	table := mainNow(in)
+	table := mainWithoutAnyone(in)
 	if r.Family == fib.V4 {
 		return []Swap{{Out: r, Place: placeOf(r, table), In: &rest}}
 	}
 	var swaps []Swap
-	for i, h := range r.Hops {
+	for _, h := range r.Hops {
 		if rest.Uses(h.Index) {
 			worse := singleHop(rest, h)
-			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: hopPlace(r, i), In: &worse})
+			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: placeOf(singleHop(r, h), table), In: &worse})
 		}
 	}
 	return swaps
@@ -230,13 +221,13 @@ func displacedNICs(in Input, known []NIC, rivals []fib.Route, nics []NIC, f fib.
 	for _, r := range rivals {
 		for _, h := range r.Hops {
 			l, ok := in.Seen.LinkAt(h.Index)
-			if !ok || slices.ContainsFunc(nics, func(n NIC) bool { return n.Link.Index == l.Index }) || hasOwnTable(in, l.Name) {
+			if !ok || slices.ContainsFunc(nics, func(n NIC) bool { return n.Link.Index == l.Index }) || !needsTable(in, l) {
 				continue
 			}
 			i := slices.IndexFunc(known, func(n NIC) bool { return n.Link.Index == l.Index })
 			if i < 0 {
 				i = len(known)
-				known = append(known, NIC{Link: l})
+				known = append(known, NIC{Link: l, displaced: true})
 			}
 			known[i].Sources = append(known[i].Sources, kernelSources(in, known[i], f)...)
 		}
@@ -244,12 +235,13 @@ func displacedNICs(in Input, known []NIC, rivals []fib.Route, nics []NIC, f fib.
 	return known
 }
 
-// hasOwnTable reports whether another attachment gave a NIC its source table.
-func hasOwnTable(in Input, nic string) bool {
-	own := ownership(in)
-	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
-		return isOwner(r) && r.OIF == nic && !own.tables[r.Table]
-	})
+// needsTable reports whether a displaced NIC gets a source table from this
+// attachment: if it got one on ADD already, or else has none of its own.
+func needsTable(in Input, l fib.Link) bool {
+	if in.Mine != nil && slices.Contains(in.Mine.Displaced, l.Index) {
+		return true
+	}
+	return in.Then == nil && !slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool { return isOwner(r) && r.OIF == l.Name })
 }
 
 // kernelSources are the addresses that a NIC has in the kernel.
@@ -311,6 +303,46 @@ func alive(s *fib.Snapshot, r fib.Route) bool {
 		}
 	}
 	return true
+}
+
+// mainWithoutAnyone is the main table as it would be had no attachment come. A
+// route's place in it is the one to remember: by the time it is put back, those
+// beside it may be back too.
+func mainWithoutAnyone(in Input) []fib.Route {
+	main := mainNow(in)
+	for range in.Others { // one can stand on top of all the others
+		for _, a := range in.Others {
+			for _, s := range decodeSwaps(in.Seen, a.Swaps) {
+				if holdsRoute(main, s.Out) || !alive(in.Seen, s.Out) || s.In != nil && !holdsRoute(main, *s.In) {
+					continue // not out, or on top of another's change that has to go first
+				}
+				main = putBack(main, s)
+			}
+		}
+	}
+	return main
+}
+
+// putBack undoes a swap in a table.
+func putBack(table []fib.Route, s Swap) []fib.Route {
+	table = asHops(table)
+	if s.In != nil {
+		table = slices.DeleteFunc(table, s.In.Equal)
+	}
+	i := slices.IndexFunc(table, func(r fib.Route) bool { return slices.ContainsFunc(s.Place.Before, r.Equal) })
+	if i < 0 {
+		return append(table, s.Out)
+	}
+	return slices.Insert(table, i, s.Out)
+}
+
+// asHops divides the IPv6 multipath routes of a table.
+func asHops(table []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range table {
+		out = append(out, hopsAsRoutes(r)...)
+	}
+	return out
 }
 
 // rememberedSwaps are the earlier ADD's and the new ones. A route that came back

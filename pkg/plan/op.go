@@ -115,7 +115,7 @@ func familyCommand(what string, f fib.Family) string {
 
 // placeOf finds where a route stands in a table.
 func placeOf(r fib.Route, table []fib.Route) Place {
-	rivals := slices.DeleteFunc(slices.Clone(table), func(o fib.Route) bool { return !o.SamePlace(r) })
+	rivals := slices.DeleteFunc(asHops(table), func(o fib.Route) bool { return !o.SamePlace(r) })
 	i := slices.IndexFunc(rivals, r.Equal)
 	if i < 0 {
 		return Place{First: len(rivals) == 0}

@@ -65,6 +65,8 @@ type NIC struct {
 	Link    fib.Link
 	Sources []Source
 	Tables  []Table
+	// displaced marks a NIC that is not of the attachment: its default was.
+	displaced bool
 }
 
 // Source is what a source rule matches.
@@ -201,10 +203,12 @@ func checkState(in Input, nics []NIC) error {
 // unclaimed refuses a source that another NIC holds: a packet from it could
 // leave by one of them only.
 func unclaimed(in Input, l fib.Link, s Source) error {
-	own := ownership(in)
 	for _, r := range in.Seen.Rules {
-		if isSource(r) && r.From == s.Prefix && !own.tables[r.Table] {
-			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, tableOwner(in.Seen.Rules, r.Table), r)
+		if !isSource(r) || r.From != s.Prefix {
+			continue
+		}
+		if nic := tableOwner(in.Seen.Rules, r.Table); nic != l.Name && !ownership(in).tables[r.Table] {
+			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, nic, r)
 		}
 	}
 	if !fib.IsHost(s.Prefix) {
@@ -272,6 +276,9 @@ func memory(in Input, d *Desired) record.Attachment {
 	was := rpOriginals(in.Seen, known)
 	m.RPFilter = rpMemory(in.Seen, was, rpTargets(was, d.wants(in.Others)), d.RPFilter)
 	for _, n := range d.NICs {
+		if n.displaced {
+			m.Displaced = append(m.Displaced, n.Link.Index)
+		}
 		for _, t := range n.Tables {
 			m.Tables = append(m.Tables, t.Number)
 		}

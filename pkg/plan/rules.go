@@ -72,7 +72,9 @@ func isMarker(r fib.Rule) bool {
 
 // owned is what of our rules and tables belongs to one attachment.
 type owned struct {
-	tables  map[uint32]bool
+	tables map[uint32]bool
+	// sources are those that no other attachment has as well: a NIC whose default
+	// was displaced can have a table of the displacer's beside its own.
 	sources map[netip.Prefix]bool
 }
 
@@ -106,8 +108,13 @@ func ownership(in Input) owned {
 		}
 	}
 	for _, r := range in.Seen.Rules {
-		if isSource(r) {
-			o.sources[r.From] = o.tables[r.Table]
+		if isSource(r) && o.tables[r.Table] {
+			o.sources[r.From] = true
+		}
+	}
+	for _, r := range in.Seen.Rules {
+		if isSource(r) && !o.tables[r.Table] {
+			delete(o.sources, r.From) // what serves two is taken away by the last
 		}
 	}
 	return o

@@ -45,6 +45,9 @@ type Attachment struct {
 	Settings []Setting `json:"settings,omitempty"`
 	// Swaps are the changes made to the main table, in the order they were made.
 	Swaps []Swap `json:"swaps,omitempty"`
+	// Displaced are the interfaces, by index, of other attachments or none that
+	// got a source table because their default was displaced.
+	Displaced []int `json:"displaced,omitempty"`
 	// Moves are the rules of other attachments that were moved behind ours, in
 	// the order they were moved.
 	Moves []Move `json:"moves,omitempty"`

@@ -52,6 +52,11 @@ func (p *pod) remove() error {
 		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings and the main table stay as they are",
 			p.key.IfName, p.key.ContainerID)
 	}
+	for _, other := range plan.HandDown(p.input(nil)) {
+		if err := p.store.Save(p.identity, other); err != nil {
+			warn("%v", err)
+		}
+	}
 	var errs []error
 	for _, op := range ops {
 		errs = append(errs, p.ns.Revert(op))
