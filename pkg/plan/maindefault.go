@@ -129,6 +129,9 @@ func singleHop(r fib.Route, h fib.Hop) fib.Route {
 func take(in Input, nics []NIC) (mainPlan, error) {
 	var p mainPlan
 	own := nics[0]
+	if len(firstExit(own, fib.V4)) == 0 && len(firstExit(own, fib.V6)) == 0 {
+		return p, config.Faults{{Path: "mainDefault", Problem: fmt.Sprintf("\"take\" needs a gateway, and none of %s is known: name one in gateways", own.Link.Name)}}
+	}
 	for _, f := range fib.Families() {
 		exit := firstExit(own, f)
 		if len(exit) == 0 {

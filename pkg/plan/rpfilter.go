@@ -102,12 +102,15 @@ func rpWants(attachments []record.Attachment) map[int]int {
 // restored by whichever attachment leaves last.
 func rpMemory(s *fib.Snapshot, was, now rpValues, wants []record.Device) record.RPFilter {
 	m := record.RPFilter{Wants: wants}
-	if now.all < was.all {
+	lowered := now.all < was.all
+	if lowered {
 		m.All, m.Default = &was.all, &was.def
 	}
 	for _, l := range s.Links {
 		before, ok := was.devices[l.Index]
-		if ok && before != now.devices[l.Index] {
+		// Where all is lowered any device may have to be raised by the time an
+		// earlier attachment leaves.
+		if ok && (lowered || before != now.devices[l.Index]) {
 			m.Devices = append(m.Devices, record.Device{Index: l.Index, Name: l.Name, Value: before})
 		}
 	}
@@ -166,7 +169,7 @@ func rpRestore(s *fib.Snapshot, mine record.Attachment, others []record.Attachme
 func rpWanted(in Input, nics []NIC) ([]record.Device, error) {
 	var wants []record.Device
 	want := func(path string, l fib.Link, mode config.RPFilter) error {
-		if mode == config.RPFilterKeep {
+		if mode == config.RPFilterKeep || !l.HasIPv4 {
 			return nil
 		}
 		for _, o := range in.Others {

@@ -16,10 +16,10 @@ func rules(in Input, n NIC) []fib.Rule {
 	for _, t := range n.Tables {
 		for _, f := range t.Families() {
 			owner := fib.Rule{Family: f, Priority: p - deviceStep, OIF: n.Link.Name, Action: fib.Lookup, Table: t.Number, Protocol: Protocol}
-			out = append(out, owner)
-			if n.Link.Name != in.Key.IfName {
+			if n.Link.Name != in.Key.IfName { // before the owner, who would be taken at his word
 				out = append(out, marker(owner, in.Key.IfName))
 			}
+			out = append(out, owner)
 		}
 		for _, s := range t.Sources {
 			from := fib.Rule{Family: s.Family(), From: s.Prefix, Protocol: Protocol}
