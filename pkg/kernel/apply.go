@@ -73,7 +73,7 @@ func (n *Namespace) apply(op plan.Op) error {
 	case plan.DelRoute:
 		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(op.Route))
 	case plan.TakeOut:
-		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(op.Route))
+		return n.takeOut(op.Route)
 	case plan.PutIn:
 		return n.putIn(op)
 	case plan.Set:
@@ -107,6 +107,17 @@ func (n *Namespace) moveRules(rules []fib.Rule) error {
 	return nil
 }
 
+// takeOut removes a route from a table of others. Of an IPv6 multipath route the
+// kernel tells the protocol of the first hop only (rt6_fill_node) but compares
+// that of each (ip6_route_del), so it is left out; destination, metric and next
+// hop are enough.
+func (n *Namespace) takeOut(r fib.Route) error {
+	if r.Family == fib.V6 {
+		r.Protocol = unix.RTPROT_UNSPEC
+	}
+	return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(r))
+}
+
 // putIn inserts a route among others of the same destination and metric. The
 // kernel can only put it in front of all of them (IPv4 alone) or behind all;
 // for a place between, those that belong behind it are moved there one by one,
@@ -119,7 +130,7 @@ func (n *Namespace) putIn(op plan.PutIn) error {
 		return err
 	}
 	for _, behind := range op.Place.Before {
-		err := n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(behind))
+		err := n.takeOut(behind)
 		if errors.Is(err, unix.ESRCH) {
 			continue // it has gone in the meantime
 		}

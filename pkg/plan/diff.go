@@ -228,15 +228,17 @@ func staleRules(in Input, d *Desired) []Op {
 }
 
 // ruleRemoval removes rules in the order that always leaves enough of them to
-// tell whose the rest are: refusals, then source rules, then the owners.
+// tell whose the rest are: those of a source, then the source rules themselves,
+// then the owners.
 func ruleRemoval(rules []fib.Rule) []Op {
 	owners, others := splitOwners(rules)
+	sources := slices.DeleteFunc(slices.Clone(others), func(r fib.Rule) bool { return !isSource(r) })
+	others = slices.DeleteFunc(others, isSource)
 	var ops []Op
-	for _, r := range slices.Backward(others) {
-		ops = append(ops, DelRule{r})
-	}
-	for _, r := range slices.Backward(owners) {
-		ops = append(ops, DelRule{r})
+	for _, group := range [][]fib.Rule{others, sources, owners} {
+		for _, r := range slices.Backward(group) {
+			ops = append(ops, DelRule{r})
+		}
 	}
 	return ops
 }
@@ -284,7 +286,8 @@ func settingRemoval(in Input) []Op {
 // its stead stays.
 func mainRemoval(in Input) []Op {
 	main := in.Seen.Table(mainTable)
-	has := func(r fib.Route) bool { return holdsRoute(main, r) }
+	seen := slices.Clone(main)
+	has := func(r fib.Route) bool { return holdsRoute(seen, r) }
 	var back, out []Op
 	if in.Mine != nil {
 		for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
@@ -293,16 +296,17 @@ func mainRemoval(in Input) []Op {
 			}
 			if !has(s.Out) {
 				back = append(back, PutIn{Route: s.Out, Place: placeNow(s, main)})
+				main = insert(main, s) // the next one's place is beside it
 			}
 			if s.In != nil && has(*s.In) {
-				out = append(out, TakeOut{Route: *s.In, Place: placeOf(*s.In, main)})
+				out = append(out, TakeOut{Route: *s.In, Place: placeOf(*s.In, seen)})
 			}
 		}
 	}
 	nic, ok := in.Seen.Link(in.Key.IfName)
-	for _, r := range main {
+	for _, r := range seen {
 		if ok && r.Protocol == Protocol && r.Uses(nic.Index) {
-			out = append(out, TakeOut{Route: r, Place: placeOf(r, main)})
+			out = append(out, TakeOut{Route: r, Place: placeOf(r, seen)})
 		}
 	}
 	return append(back, out...)
@@ -353,15 +357,13 @@ func HandDown(in Input) []record.Attachment {
 func placeNow(s Swap, main []fib.Route) Place {
 	rivals := 0
 	var p Place
-	for _, r := range main {
-		if s.In != nil && r.Equal(*s.In) || !r.SamePlace(s.Out) {
+	for _, r := range asHops(main) {
+		if s.In != nil && r.Equal(*s.In) || !besides(r, s.Out) {
 			continue
 		}
-		for _, hop := range hopsAsRoutes(r) {
-			rivals++
-			if slices.ContainsFunc(s.Place.Before, hop.Equal) {
-				p.Before = append(p.Before, hop)
-			}
+		rivals++
+		if slices.ContainsFunc(s.Place.Before, r.Equal) {
+			p.Before = append(p.Before, r)
 		}
 	}
 	p.First = len(p.Before) == rivals

@@ -145,13 +145,14 @@ func take(in Input, nics []NIC) (mainPlan, error) {
 		if ours.Protocol == Protocol {
 			p.defaults = append(p.defaults, ours)
 		}
-		rivals := p.rivals(others, ours.Metric)
-		for _, r := range rivals {
-			if r.Metric <= ours.Metric {
+		for _, r := range others {
+			if why := untouchable(r); why != "" {
+				p.notes = append(p.notes, fmt.Sprintf("the default route %q is left as it is beside the pod's new one: %s", r, why))
+			} else if r.Metric <= ours.Metric {
 				p.swaps = append(p.swaps, displace(in, r, nics, ours.Metric+displacedStep)...)
 			}
 		}
-		p.displaced = displacedNICs(in, p.displaced, rivals, nics, f)
+		p.displaced = displacedNICs(in, p.displaced, others, nics, f)
 	}
 	return p, nil
 }
@@ -163,17 +164,6 @@ func firstExit(n NIC, f fib.Family) []fib.Hop {
 		}
 	}
 	return nil
-}
-
-// rivals drops the routes that are left alone, and notes those that win.
-func (p *mainPlan) rivals(others []fib.Route, metric uint32) []fib.Route {
-	return slices.DeleteFunc(others, func(r fib.Route) bool {
-		why := untouchable(r)
-		if why != "" && r.Metric <= metric {
-			p.notes = append(p.notes, fmt.Sprintf("the default route %q is not displaced: %s", r, why))
-		}
-		return why != ""
-	})
 }
 
 // ownDefault finds this NIC's default in main, or makes one. A hop of an IPv6
@@ -219,7 +209,7 @@ func displace(in Input, r fib.Route, nics []NIC, metric uint32) []Swap {
 	return swaps
 }
 
-// displacedNICs adds the NICs of the rivals that have no source table yet.
+// displacedNICs adds the NICs of other defaults that have no source table yet.
 func displacedNICs(in Input, known []NIC, rivals []fib.Route, nics []NIC, f fib.Family) []NIC {
 	for _, r := range rivals {
 		for _, h := range r.Hops {
@@ -332,6 +322,12 @@ func putBack(table []fib.Route, s Swap) []fib.Route {
 	if s.In != nil {
 		table = slices.DeleteFunc(table, s.In.Equal)
 	}
+	return insert(table, s)
+}
+
+// insert puts what a swap took out into a table at its place.
+func insert(table []fib.Route, s Swap) []fib.Route {
+	table = asHops(table)
 	i := slices.IndexFunc(table, func(r fib.Route) bool { return slices.ContainsFunc(s.Place.Before, r.Equal) })
 	if i < 0 {
 		return append(table, s.Out)
@@ -370,6 +366,7 @@ func rememberedMain(in Input, nics []NIC) [][]byte {
 	var out [][]byte
 	for _, r := range mainWithoutUs(in) {
 		if r.IsDefault() || slices.ContainsFunc(nics, func(n NIC) bool { return r.Uses(n.Link.Index) }) {
+			r.NexthopID = 0 // by which its hops would not be written
 			out = append(out, fib.EncodeRoute(r))
 		}
 	}

@@ -113,9 +113,19 @@ func familyCommand(what string, f fib.Family) string {
 	return "ip " + what + " "
 }
 
+// besides reports whether the order of two routes means anything. In IPv6 it
+// does among the hops of one multipath route only, which none is that the router
+// advertised, that expires, or that has no gateway (rt6_qualify_for_ecmp).
+func besides(o, r fib.Route) bool {
+	if !o.SamePlace(r) {
+		return false
+	}
+	return o.Family == fib.V4 || (untouchable(o) == "" && len(o.Gateways()) > 0)
+}
+
 // placeOf finds where a route stands in a table.
 func placeOf(r fib.Route, table []fib.Route) Place {
-	rivals := slices.DeleteFunc(asHops(table), func(o fib.Route) bool { return !o.SamePlace(r) })
+	rivals := slices.DeleteFunc(asHops(table), func(o fib.Route) bool { return !besides(o, r) })
 	i := slices.IndexFunc(rivals, r.Equal)
 	if i < 0 {
 		return Place{First: len(rivals) == 0}

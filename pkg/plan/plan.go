@@ -69,6 +69,10 @@ type NIC struct {
 	displaced bool
 }
 
+func (n NIC) has(source netip.Prefix) bool {
+	return slices.ContainsFunc(n.Sources, func(s Source) bool { return s.Prefix == source })
+}
+
 // Source is what a source rule matches.
 type Source struct {
 	Prefix netip.Prefix

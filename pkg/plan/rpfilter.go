@@ -123,7 +123,9 @@ func rpMemory(s *fib.Snapshot, was, now rpValues, wants []record.Device) record.
 func rpOps(s *fib.Snapshot, from, to rpValues) []Op {
 	var devices, def, all []Op
 	for _, l := range s.Links {
-		if a, b := from.devices[l.Index], to.devices[l.Index]; a != b {
+		// A write to default spreads to every device whose own file was never
+		// written (devinet_copy_dflt_conf): so then each of them is.
+		if a, b := from.devices[l.Index], to.devices[l.Index]; a != b || (l.HasIPv4 && from.def != to.def) {
 			devices = append(devices, Set{Device: l.Name, Key: rpFilterKey, Was: a, Value: b})
 		}
 	}

@@ -24,7 +24,7 @@ func rules(in Input, n NIC) []fib.Rule {
 		for _, s := range t.Sources {
 			from := fib.Rule{Family: s.Family(), From: s.Prefix, Protocol: Protocol}
 			for _, to := range in.Config.ViaMain {
-				if fib.FamilyOf(to.Addr()) == from.Family {
+				if fib.FamilyOf(to.Addr()) == from.Family && !n.displaced {
 					r := from
 					r.Priority, r.To, r.Action, r.Table = p-viaMainStep, to, fib.Lookup, mainTable
 					out = append(out, r)

@@ -21,7 +21,7 @@ func numberTables(in Input, nics []NIC) error {
 	}
 	for i := range nics {
 		nics[i].Tables = divide(nics[i].Sources)
-		have := numbers.existing(nics[i].Link.Name)
+		have := numbers.existing(nics[i])
 		for j := range nics[i].Tables {
 			t := &nics[i].Tables[j]
 			var err error
@@ -30,7 +30,7 @@ func numberTables(in Input, nics []NIC) error {
 			} else if t.Number, err = numbers.allocate(); err != nil {
 				return err
 			}
-			t.Routes = tableRoutes(in, nics[i], *t)
+			t.Routes = tableBuilder{in: in, nic: nics[i], all: nics, table: *t}.build()
 		}
 	}
 	return nil
@@ -69,11 +69,13 @@ type numbering struct {
 	given []uint32
 }
 
-// existing lists the tables that a NIC already has from an earlier ADD.
-func (n *numbering) existing(nic string) []uint32 {
+// existing lists the tables that a NIC already has from an earlier ADD, be it
+// that one of the rules that say so is gone.
+func (n *numbering) existing(nic NIC) []uint32 {
 	var tables []uint32
 	for _, r := range n.in.Seen.Rules {
-		if isOwner(r) && r.OIF == nic && n.own.tables[r.Table] && !slices.Contains(tables, r.Table) {
+		itsOwn := isOwner(r) && r.OIF == nic.Link.Name || isSource(r) && nic.has(r.From)
+		if itsOwn && n.own.tables[r.Table] && !slices.Contains(tables, r.Table) {
 			tables = append(tables, r.Table)
 		}
 	}
@@ -132,14 +134,13 @@ func (n *numbering) user(table uint32) (string, error) {
 	return "routes of somebody else", nil
 }
 
-// tableRoutes lists the routes of a source table, in an order in which the
-// kernel accepts them: what is on the link before what is behind it.
-func tableRoutes(in Input, n NIC, t Table) []fib.Route {
-	b := tableBuilder{in: in, nic: n, table: t}
-	for _, f := range t.Families() {
+// build lists the routes of a source table, in an order in which the kernel
+// accepts them: what is on the link before what is behind it.
+func (b tableBuilder) build() []fib.Route {
+	for _, f := range b.table.Families() {
 		wanted := b.configured(f)
 		b.add(b.connected(f)...)
-		exit := t.exit(f)
+		exit := b.table.exit(f)
 		b.reach(f, exit)
 		if len(exit) > 0 {
 			b.add(b.defaultRoute(f, exit))
@@ -174,6 +175,7 @@ func (t Table) exit(f fib.Family) []fib.Hop {
 type tableBuilder struct {
 	in     Input
 	nic    NIC
+	all    []NIC // the attachment's
 	table  Table
 	routes []fib.Route
 }
@@ -322,8 +324,9 @@ func (b *tableBuilder) resultRoute(f fib.Family, p config.ResultRoute, exit []fi
 // leadsHere reports whether a route of the result is by this NIC: the one that
 // is connected to its gateway, else the attachment's own.
 func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
-	if p.Gateway.IsValid() && (exits{nic: b.nic}).subnetOf(p.Gateway).IsValid() {
-		return true
+	e := exits{nic: b.nic, all: b.all}
+	if p.Gateway.IsValid() && e.inSubnet(p.Gateway) {
+		return !e.elsewhere(p.Gateway)
 	}
 	return b.nic.Link.Name == b.in.Key.IfName
 }
