@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -9,15 +8,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/record"
 )
-
-// Swap is a route that leaves the main table, and what stands there instead.
-type Swap struct {
-	Out   fib.Route
-	Place Place
-	In    *fib.Route // nil: nothing
-}
 
 // mainPlan is what happens to the main table.
 type mainPlan struct {
@@ -248,179 +239,6 @@ func kernelSources(in Input, n NIC, f fib.Family) []Source {
 		}
 		e := exits{in: in, nic: n}
 		out = append(out, Source{Prefix: fib.Host(ip), Subnet: a.Prefix.Masked(), Exit: e.fromKernel(f)})
-	}
-	return out
-}
-
-// mainNow is the main table as it is, or as ADD saw it.
-func mainNow(in Input) []fib.Route {
-	if in.Then != nil {
-		return slices.Clone(in.Then)
-	}
-	return in.Seen.Table(mainTable)
-}
-
-// mainWithoutUs is the main table as it would be had this attachment never come:
-// what was taken out is in it, what was put in is not.
-func mainWithoutUs(in Input) []fib.Route {
-	if in.Then != nil {
-		return slices.Clone(in.Then)
-	}
-	main := slices.DeleteFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Protocol == Protocol })
-	if in.Mine == nil {
-		return main
-	}
-	for _, s := range decodeSwaps(in.Seen, in.Mine.Swaps) {
-		if s.In != nil {
-			main = slices.DeleteFunc(main, s.In.Equal)
-		}
-		if alive(in.Seen, s.Out) && !holdsRoute(main, s.Out) {
-			main = append(main, s.Out)
-		}
-	}
-	return main
-}
-
-// holdsRoute reports whether a table has a route, be it as a hop of another.
-func holdsRoute(table []fib.Route, r fib.Route) bool {
-	return slices.ContainsFunc(table, func(t fib.Route) bool {
-		return t.Equal(r) || slices.ContainsFunc(hopsAsRoutes(t), r.Equal)
-	})
-}
-
-// alive reports whether all interfaces of a route still exist.
-func alive(s *fib.Snapshot, r fib.Route) bool {
-	for _, h := range r.Hops {
-		if _, ok := s.LinkAt(h.Index); !ok {
-			return false
-		}
-	}
-	return true
-}
-
-// mainWithoutAnyone is the main table as it would be had no attachment come. A
-// route's place in it is the one to remember: by the time it is put back, those
-// beside it may be back too.
-func mainWithoutAnyone(in Input) []fib.Route {
-	main := mainNow(in)
-	for range in.Others { // one can stand on top of all the others
-		for _, a := range in.Others {
-			for _, s := range decodeSwaps(in.Seen, a.Swaps) {
-				if holdsRoute(main, s.Out) || !alive(in.Seen, s.Out) || s.In != nil && !holdsRoute(main, *s.In) {
-					continue // not out, or on top of another's change that has to go first
-				}
-				main = putBack(main, s)
-			}
-		}
-	}
-	return main
-}
-
-// putBack undoes a swap in a table.
-func putBack(table []fib.Route, s Swap) []fib.Route {
-	table = asHops(table)
-	if s.In != nil {
-		table = slices.DeleteFunc(table, s.In.Equal)
-	}
-	return insert(table, s)
-}
-
-// insert puts what a swap took out into a table at its place.
-func insert(table []fib.Route, s Swap) []fib.Route {
-	table = asHops(table)
-	i := slices.IndexFunc(table, func(r fib.Route) bool { return slices.ContainsFunc(s.Place.Before, r.Equal) })
-	if i < 0 {
-		return append(table, s.Out)
-	}
-	return slices.Insert(table, i, s.Out)
-}
-
-// asHops divides the IPv6 multipath routes of a table.
-func asHops(table []fib.Route) []fib.Route {
-	var out []fib.Route
-	for _, r := range table {
-		out = append(out, hopsAsRoutes(r)...)
-	}
-	return out
-}
-
-// rememberedSwaps are the earlier ADD's and the new ones. A route that came back
-// in between (a router daemon, an ADD that was killed before it acted) is
-// remembered once.
-func rememberedSwaps(in Input, swaps []Swap) []record.Swap {
-	var out []record.Swap
-	if in.Mine != nil {
-		out = slices.Clone(in.Mine.Swaps)
-	}
-	for _, s := range swaps {
-		encoded := encodeSwap(s)
-		out = slices.DeleteFunc(out, func(o record.Swap) bool { return bytes.Equal(o.Out, encoded.Out) })
-		out = append(out, encoded)
-	}
-	return out
-}
-
-// rememberedMain is what of main the plan depends on: all defaults, and the
-// routes of the NICs that get tables.
-func rememberedMain(in Input, nics []NIC) [][]byte {
-	var out [][]byte
-	for _, r := range mainWithoutUs(in) {
-		if r.IsDefault() || slices.ContainsFunc(nics, func(n NIC) bool { return r.Uses(n.Link.Index) }) {
-			r.NexthopID = 0 // by which its hops would not be written
-			out = append(out, fib.EncodeRoute(r))
-		}
-	}
-	return out
-}
-
-// RememberedMain is the main table as ADD saw it; nil where nothing is
-// remembered.
-func RememberedMain(seen *fib.Snapshot, mine *record.Attachment) []fib.Route {
-	if mine == nil {
-		return nil
-	}
-	out := []fib.Route{}
-	for _, b := range mine.Main {
-		if r, err := fib.DecodeRoute(b); err == nil && alive(seen, r) {
-			out = append(out, r)
-		}
-	}
-	seen.NameHops(out)
-	return out
-}
-
-func encodeSwap(s Swap) record.Swap {
-	e := record.Swap{Out: fib.EncodeRoute(s.Out), First: s.Place.First}
-	for _, r := range s.Place.Before {
-		e.Before = append(e.Before, fib.EncodeRoute(r))
-	}
-	if s.In != nil {
-		e.In = fib.EncodeRoute(*s.In)
-	}
-	return e
-}
-
-// decodeSwaps reads what is remembered. What cannot be read is left out: it
-// cannot be put back either.
-func decodeSwaps(seen *fib.Snapshot, swaps []record.Swap) []Swap {
-	var out []Swap
-	for _, e := range swaps {
-		r, err := fib.DecodeRoute(e.Out)
-		if err != nil {
-			continue
-		}
-		s := Swap{Out: r, Place: Place{First: e.First}}
-		for _, b := range e.Before {
-			if r, err := fib.DecodeRoute(b); err == nil {
-				s.Place.Before = append(s.Place.Before, r)
-			}
-		}
-		if in, err := fib.DecodeRoute(e.In); err == nil {
-			s.In = &in
-			seen.NameHops([]fib.Route{in})
-		}
-		seen.NameHops([]fib.Route{s.Out})
-		out = append(out, s)
 	}
 	return out
 }

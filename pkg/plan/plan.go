@@ -304,21 +304,6 @@ func memory(in Input, d *Desired) record.Attachment {
 	return m
 }
 
-func rememberedMoves(in Input, d *Desired) []record.Move {
-	var out []record.Move
-	if in.Mine != nil {
-		out = slices.Clone(in.Mine.Moves)
-	}
-	for _, m := range moves(in, d) {
-		e := record.Move{Rule: fib.EncodeRule(m.Rules[0])}
-		for _, r := range m.Behind {
-			e.Behind = append(e.Behind, fib.EncodeRule(r))
-		}
-		out = append(out, e)
-	}
-	return out
-}
-
 // original replaces what a setting was by what it was before the earlier ADD.
 func original(mine *record.Attachment, s record.Setting) record.Setting {
 	if mine == nil {
