@@ -45,9 +45,10 @@ type Hop struct {
 	Other   string     // encapsulation, as the kernel wrote it
 }
 
-// IsDefault reports whether the route is a unicast route to everywhere.
+// IsDefault reports whether the route is a unicast route to everywhere, from
+// every source and for every type of service.
 func (r Route) IsDefault() bool {
-	return r.Dst.Bits() == 0 && r.Type == unix.RTN_UNICAST && !r.From.IsValid()
+	return r.Dst.Bits() == 0 && r.Type == unix.RTN_UNICAST && !r.From.IsValid() && r.TOS == 0
 }
 
 // Uses reports whether one of the hops is by the interface.

@@ -31,14 +31,34 @@ func (n *Namespace) Apply(op plan.Op) (undo plan.Op, err error) {
 // first of them.
 var errPartly = errors.New("done in part")
 
+// ErrNoReturn is wrapped by the error of a Revert that can never succeed: what
+// it would bring back has lost its ground, such as the subnet of a gateway.
+var ErrNoReturn = errors.New("cannot be brought back")
+
 // Revert carries out a change that takes something back. What is already so,
-// or whose interface has gone, is done.
+// or whose interface has gone, is done. It returns ErrNoReturn where trying
+// again would not help.
 func (n *Namespace) Revert(op plan.Op) error {
 	err := n.apply(op)
-	if err == nil || alreadySo(op, err) {
+	switch {
+	case err == nil, alreadySo(op, err):
 		return nil
+	case groundless(op, err):
+		return fmt.Errorf("%w: %s: %w", ErrNoReturn, op, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// groundless tells the refusals of a route whose gateway or source address the
+// pod has no way to any more, and of a setting that has become read-only.
+func groundless(op plan.Op, err error) bool {
+	switch op.(type) {
+	case plan.AddRoute, plan.PutIn:
+		return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EINVAL)
+	case plan.Set:
+		return errors.Is(err, unix.EROFS) || errors.Is(err, unix.EINVAL)
+	}
+	return false
 }
 
 func alreadySo(op plan.Op, err error) bool {

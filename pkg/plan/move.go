@@ -26,6 +26,10 @@ func moves(in Input, d *Desired) []MoveRule {
 			all = append(all, r)
 		}
 	}
+	move := func(r fib.Rule, behind []fib.Rule) {
+		out = append(out, MoveRule{Rules: []fib.Rule{r}, Behind: behind})
+		all = append(slices.DeleteFunc(all, func(o fib.Rule) bool { return o == r }), r)
+	}
 	own := ownership(in)
 	for _, wide := range in.Seen.Rules {
 		if own.tables[wide.Table] {
@@ -33,8 +37,14 @@ func moves(in Input, d *Desired) []MoveRule {
 		}
 		behind := peersBehind(all, wide)
 		if slices.ContainsFunc(behind, func(r fib.Rule) bool { return slices.Contains(d.Rules, r) && outranks(r, wide) }) {
-			out = append(out, MoveRule{Rules: []fib.Rule{wide}, Behind: behind})
-			all = append(slices.DeleteFunc(all, func(r fib.Rule) bool { return r == wide }), wide)
+			move(wide, behind)
+		}
+	}
+	// Among our own the order is lost when one of them was deleted and comes back.
+	for i, r := range d.Rules {
+		behind := peersBehind(all, r)
+		if slices.ContainsFunc(d.Rules[:i], func(before fib.Rule) bool { return outranks(before, r) && slices.Contains(behind, before) }) {
+			move(r, behind)
 		}
 	}
 	return out

@@ -215,16 +215,21 @@ func unclaimed(in Input, l fib.Link, s Source) error {
 			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, nic, r)
 		}
 	}
-	if !fib.IsHost(s.Prefix) {
-		return nil
-	}
 	for _, a := range in.Seen.Addresses {
 		other, ok := in.Seen.LinkAt(a.Index)
-		if ok && a.Prefix.Addr() == s.Prefix.Addr() && other.Index != l.Index && !other.Loopback {
-			return fmt.Errorf("%w: the source %s of %s is also an address of %s", ErrState, prefixText(s.Prefix), l.Name, other.Name)
+		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !other.Loopback && !guarded(in, a, other) {
+			return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it", ErrState, prefixText(s.Prefix), l.Name, a.Prefix.Addr(), other.Name)
 		}
 	}
 	return nil
+}
+
+// guarded reports whether an address has a source rule of its own NIC, which
+// stands before that of any prefix.
+func guarded(in Input, a fib.Address, nic fib.Link) bool {
+	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
+		return isSource(r) && r.From == fib.Host(a.Prefix.Addr()) && tableOwner(in.Seen.Rules, r.Table) == nic.Name
+	})
 }
 
 // localFirst makes sure that packets to the pod's own addresses are seen as

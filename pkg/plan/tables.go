@@ -336,7 +336,7 @@ func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
 func (b *tableBuilder) fromMain(f fib.Family) []fib.Route {
 	var out []fib.Route
 	for _, m := range mainWithoutUs(b.in) {
-		if m.Family != f || m.Type != unix.RTN_UNICAST || m.Dst.Bits() == 0 || !m.Uses(b.nic.Link.Index) ||
+		if m.Family != f || m.Type != unix.RTN_UNICAST || m.IsDefault() || !m.Uses(b.nic.Link.Index) ||
 			m.Protocol == unix.RTPROT_RA || m.Expires || b.isOwnAddress(m.Dst) {
 			continue
 		}

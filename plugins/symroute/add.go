@@ -11,6 +11,7 @@ import (
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
 	"github.com/symroute/symroute/pkg/symmetry"
 )
 
@@ -26,6 +27,7 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	defer p.close()
+	p.takeOver()
 	in := p.input(cfg)
 	desired, err := plan.Build(in)
 	if err != nil {
@@ -59,7 +61,7 @@ func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err
 	// What is remembered comes before what is done: an ADD that is killed in
 	// between leaves a record of more than was done, never of less.
 	undo.push(p.forget)
-	if err := p.store.Save(p.identity, d.Memory); err != nil {
+	if err := p.remember(d.Memory); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	for _, op := range plan.Changes(in, d) {
@@ -83,10 +85,28 @@ func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err
 	return nil
 }
 
-// forget brings the record back to what it was before ADD.
+// remember writes the attachment's record and drops those that it replaces.
+func (p *pod) remember(a record.Attachment) error {
+	if err := p.store.Save(p.identity, a); err != nil {
+		return err
+	}
+	for _, old := range p.replaced {
+		if err := p.store.Remove(p.identity, old.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget brings the records back to what they were before ADD.
 func (p *pod) forget() error {
-	if p.mine != nil {
+	if p.mine != nil && len(p.replaced) == 0 {
 		return p.store.Save(p.identity, *p.mine)
+	}
+	for _, old := range p.replaced {
+		if err := p.store.Save(p.identity, old); err != nil {
+			return err
+		}
 	}
 	return p.store.Remove(p.identity, p.key)
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
@@ -57,17 +58,35 @@ func (p *pod) remove() error {
 			warn("%v", err)
 		}
 	}
-	var errs []error
-	for _, op := range ops {
-		errs = append(errs, p.ns.Revert(op))
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := p.revert(ops); err != nil {
 		return fmt.Errorf("DEL is not complete, call it again: %w", err)
 	}
 	if err := p.store.Remove(p.identity, p.key); err != nil {
 		warn("%v", err)
 	}
 	return nil
+}
+
+// revert carries out every change that can be. A route that cannot come back is
+// told and no reason to fail; then what stands in its stead stays.
+func (p *pod) revert(ops []plan.Op) error {
+	var errs []error
+	lost := map[fib.Family]bool{}
+	for _, op := range ops {
+		if out, ok := op.(plan.TakeOut); ok && lost[out.Route.Family] && out.Route.Protocol != plan.Protocol {
+			continue
+		}
+		err := p.ns.Revert(op)
+		if errors.Is(err, kernel.ErrNoReturn) {
+			warn("%v", err)
+			if in, ok := op.(plan.PutIn); ok {
+				lost[in.Route.Family] = true
+			}
+			continue
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func forgetEverywhere(s record.Store, key record.Key) {

@@ -24,6 +24,8 @@ type pod struct {
 	seen     *fib.Snapshot
 	mine     *record.Attachment
 	others   []record.Attachment
+	// replaced are attachments whose interface this one has taken over.
+	replaced []record.Attachment
 }
 
 // enter opens the pod and reads what every verb needs of it. The caller closes
@@ -57,6 +59,28 @@ func (p *pod) read() (err error) {
 	}
 	p.mine, p.others = record.Find(remembered, p.key)
 	return p.observe()
+}
+
+// takeOver makes the memory of an earlier attachment of the same interface our
+// own: its DEL never came, or came to nothing, and its rules are found by the
+// interface's name.
+func (p *pod) takeOver() {
+	if p.mine != nil {
+		return
+	}
+	var others []record.Attachment
+	for _, a := range p.others {
+		if a.IfName != p.key.IfName {
+			others = append(others, a)
+			continue
+		}
+		p.replaced = append(p.replaced, a)
+		if p.mine == nil {
+			a.Key = p.key
+			p.mine = &a
+		}
+	}
+	p.others = others
 }
 
 // observe reads the namespace, with the source tables of the attachment.
