@@ -46,6 +46,19 @@ func EncodeRoute(r Route) []byte {
 	return r.appendHops(b)
 }
 
+// EncodeRouteDeletion writes the payload of an RTM_DELROUTE message for just this
+// route. An IPv4 hop is written as a multipath of one: beside RTA_GATEWAY the
+// kernel compares the first hop only, and would take a multipath route with the
+// same first hop instead (fib_nh_match).
+func EncodeRouteDeletion(r Route) []byte {
+	if r.Family == V4 && len(r.Hops) == 1 && r.NexthopID == 0 {
+		h := r.Hops[0]
+		h.Weight = max(h.Weight, 1)
+		r.Hops = []Hop{h}
+	}
+	return EncodeRoute(r)
+}
+
 // tableByte is the rtm_table of a table that may not fit into a byte; the
 // kernel goes by RTA_TABLE then.
 func tableByte(t uint32) uint8 {

@@ -91,7 +91,7 @@ func (n *Namespace) apply(op plan.Op) error {
 	case plan.AddRoute:
 		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(op.Route))
 	case plan.DelRoute:
-		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(op.Route))
+		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(op.Route))
 	case plan.TakeOut:
 		return n.takeOut(op.Route)
 	case plan.PutIn:
@@ -135,7 +135,7 @@ func (n *Namespace) takeOut(r fib.Route) error {
 	if r.Family == fib.V6 {
 		r.Protocol = unix.RTPROT_UNSPEC
 	}
-	return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(r))
+	return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(r))
 }
 
 // putIn inserts a route among others of the same destination and metric. The
@@ -146,7 +146,8 @@ func (n *Namespace) putIn(op plan.PutIn) error {
 	if op.Route.Family == fib.V4 && op.Place.First {
 		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, fib.EncodeRoute(op.Route))
 	}
-	if err := n.appendRoute(op.Route); err != nil {
+	err := n.appendRoute(op.Route)
+	if err != nil && (!errors.Is(err, unix.EEXIST) || len(op.Place.Before) == 0) {
 		return err
 	}
 	for _, behind := range op.Place.Before {

@@ -79,6 +79,9 @@ func mainChanges(in Input, d *Desired) []Op {
 	var ops []Op
 	main := in.Seen.Table(mainTable)
 	has := func(r fib.Route) bool { return holdsRoute(main, r) }
+	for _, r := range lostInMove(in) {
+		ops = append(ops, PutIn{Route: r})
+	}
 	for _, s := range d.Swaps {
 		if s.In != nil && !has(*s.In) {
 			ops = append(ops, PutIn{Route: *s.In, Place: inPlace(s)})

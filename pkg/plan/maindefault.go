@@ -128,10 +128,10 @@ func take(in Input, nics []NIC) (mainPlan, error) {
 		if len(exit) == 0 {
 			continue
 		}
-		mine, others := defaultsSeen(in, nics, f)
+		mine, others := defaultsSeen(in, nics[:1], f)
 		ours, have := ownDefault(in, own, f, mine, exit)
 		if !have {
-			ours.Metric = betterMetric(others, ours.Metric)
+			ours.Metric = betterMetric(others, ours.Metric, f)
 		}
 		if ours.Protocol == Protocol {
 			p.defaults = append(p.defaults, ours)
@@ -140,7 +140,7 @@ func take(in Input, nics []NIC) (mainPlan, error) {
 			if why := untouchable(r); why != "" {
 				p.notes = append(p.notes, fmt.Sprintf("the default route %q is left as it is beside the pod's new one: %s", r, why))
 			} else if r.Metric <= ours.Metric {
-				p.swaps = append(p.swaps, displace(in, r, nics, ours.Metric+displacedStep)...)
+				p.swaps = append(p.swaps, displace(in, r, own, ours.Metric+displacedStep)...)
 			}
 		}
 		p.displaced = displacedNICs(in, p.displaced, others, nics, f)
@@ -172,19 +172,20 @@ func ownDefault(in Input, own NIC, f fib.Family, mine []fib.Route, exit []fib.Ho
 // betterMetric is a metric below those of others where there is one, so that
 // they can stay as they are; an IPv6 route of the same metric would become one
 // multipath route with them.
-func betterMetric(others []fib.Route, metric uint32) uint32 {
+func betterMetric(others []fib.Route, metric uint32, f fib.Family) uint32 {
+	best := uint32(0)
+	if f == fib.V6 {
+		best = 1 // 0 asks IPv6 for its default metric
+	}
 	for _, r := range others {
-		metric = min(metric, max(r.Metric, 1)-1)
+		metric = min(metric, max(r.Metric, best+1)-1)
 	}
 	return metric
 }
 
-// displace gives what a rival has beside this attachment's hops a worse metric.
-func displace(in Input, r fib.Route, nics []NIC, metric uint32) []Swap {
-	rest := r
-	for _, n := range nics {
-		rest = rest.Through(n.Link.Index, true)
-	}
+// displace gives what a rival has beside the NIC's own hops a worse metric.
+func displace(in Input, r fib.Route, own NIC, metric uint32) []Swap {
+	rest := r.Through(own.Link.Index, true)
 	rest.Metric = metric
 	table := mainWithoutAnyone(in)
 	if r.Family == fib.V4 {

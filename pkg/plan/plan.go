@@ -300,9 +300,12 @@ func memory(in Input, d *Desired) record.Attachment {
 	}
 	m.Swaps = rememberedSwaps(in, d.Swaps)
 	m.Main = rememberedMain(in, d.NICs)
+	for _, r := range lostInMove(in) {
+		m.Moving = append(m.Moving, fib.EncodeRoute(r))
+	}
 	m.Moves = rememberedMoves(in, d)
 	for _, f := range fib.Families() {
-		if slices.ContainsFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Family == f && r.IsDefault() }) {
+		if slices.ContainsFunc(mainWithoutUs(in), func(r fib.Route) bool { return r.Family == f && r.IsDefault() }) {
 			m.MainDefaults = append(m.MainDefaults, f)
 		}
 	}

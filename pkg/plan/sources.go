@@ -155,6 +155,11 @@ func (e exits) hops(gws []netip.Addr) []fib.Hop {
 func normalHops(hops []fib.Hop) []fib.Hop {
 	hops = slices.Clone(hops)
 	slices.SortFunc(hops, func(a, b fib.Hop) int { return a.Gateway.Compare(b.Gateway) })
+	return normalWeights(hops)
+}
+
+// normalWeights gives weights where there are several hops and none to one.
+func normalWeights(hops []fib.Hop) []fib.Hop {
 	for i := range hops {
 		hops[i].Dead = false
 		switch {

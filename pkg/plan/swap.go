@@ -33,15 +33,12 @@ func mainWithoutUs(in Input) []fib.Route {
 	if in.Mine == nil {
 		return main
 	}
-	for _, s := range decodeSwaps(in.Seen, in.Mine.Swaps) {
-		if s.In != nil {
-			main = slices.DeleteFunc(main, s.In.Equal)
-		}
+	for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
 		if alive(in.Seen, s.Out) && !holdsRoute(main, s.Out) {
-			main = append(main, s.Out)
+			main = putBack(main, s)
 		}
 	}
-	return main
+	return asMultipath(main)
 }
 
 // holdsRoute reports whether a table has a route, be it as a hop of another.
@@ -107,6 +104,20 @@ func asHops(table []fib.Route) []fib.Route {
 	return out
 }
 
+// asMultipath joins the hops of IPv6 multipath routes again.
+func asMultipath(table []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range table {
+		i := slices.IndexFunc(out, func(o fib.Route) bool { return r.Family == fib.V6 && besides(o, r) && besides(r, o) })
+		if i < 0 {
+			out = append(out, r)
+			continue
+		}
+		out[i].Hops = normalWeights(slices.Concat(out[i].Hops, r.Hops))
+	}
+	return out
+}
+
 // rememberedSwaps are the earlier ADD's and the new ones. A route that came back
 // in between (a router daemon, an ADD that was killed before it acted) is
 // remembered once.
@@ -128,6 +139,9 @@ func rememberedSwaps(in Input, swaps []Swap) []record.Swap {
 func rememberedMain(in Input, nics []NIC) [][]byte {
 	var out [][]byte
 	for _, r := range mainWithoutUs(in) {
+		if r.Expires && !r.IsDefault() {
+			continue // not copied, and what is remembered has no time
+		}
 		if r.IsDefault() || slices.ContainsFunc(nics, func(n NIC) bool { return r.Uses(n.Link.Index) }) {
 			r.NexthopID = 0 // by which its hops would not be written
 			out = append(out, fib.EncodeRoute(r))
@@ -142,13 +156,32 @@ func RememberedMain(seen *fib.Snapshot, mine *record.Attachment) []fib.Route {
 	if mine == nil {
 		return nil
 	}
+	return decodeRoutes(seen, mine.Main)
+}
+
+// decodeRoutes reads remembered routes, those whose interfaces still exist.
+func decodeRoutes(seen *fib.Snapshot, payloads [][]byte) []fib.Route {
 	out := []fib.Route{}
-	for _, b := range mine.Main {
+	for _, b := range payloads {
 		if r, err := fib.DecodeRoute(b); err == nil && alive(seen, r) {
 			out = append(out, r)
 		}
 	}
 	seen.NameHops(out)
+	return out
+}
+
+// Moves lists the routes of others that a change moves, each the payload of an
+// RTM_NEWROUTE message, to be remembered before it is made.
+func Moves(op Op) [][]byte {
+	in, ok := op.(PutIn)
+	if !ok || (in.Route.Family == fib.V4 && in.Place.First) {
+		return nil
+	}
+	var out [][]byte
+	for _, r := range in.Place.Before {
+		out = append(out, fib.EncodeRoute(r))
+	}
 	return out
 }
 
@@ -197,13 +230,18 @@ func mainRemoval(in Input) []Op {
 	has := func(r fib.Route) bool { return holdsRoute(seen, r) }
 	var back, out []Op
 	if in.Mine != nil {
+		for _, r := range lostInMove(in) {
+			back = append(back, PutIn{Route: r})
+			main = append(main, r)
+		}
 		for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
 			if !alive(in.Seen, s.Out) || takenByOthers(in, s) {
 				continue
 			}
-			if !has(s.Out) {
+			// One that is there may not have got to its place.
+			if !has(s.Out) || len(in.Mine.Moving) > 0 {
 				back = append(back, PutIn{Route: s.Out, Place: placeNow(s, main)})
-				main = insert(main, s) // the next one's place is beside it
+				main = insert(slices.DeleteFunc(main, s.Out.Equal), s) // the next one's place is beside it
 			}
 			if s.In != nil && has(*s.In) {
 				out = append(out, TakeOut{Route: *s.In, Place: placeOf(*s.In, seen)})
@@ -217,6 +255,17 @@ func mainRemoval(in Input) []Op {
 		}
 	}
 	return append(back, out...)
+}
+
+// lostInMove are the routes of others that were being moved when an invocation
+// was killed, and are missing since.
+func lostInMove(in Input) []fib.Route {
+	if in.Mine == nil {
+		return nil
+	}
+	return slices.DeleteFunc(decodeRoutes(in.Seen, in.Mine.Moving), func(r fib.Route) bool {
+		return holdsRoute(in.Seen.Table(mainTable), r)
+	})
 }
 
 // takenByOthers reports whether another attachment has taken out what this one
@@ -265,7 +314,7 @@ func placeNow(s Swap, main []fib.Route) Place {
 	rivals := 0
 	var p Place
 	for _, r := range asHops(main) {
-		if s.In != nil && r.Equal(*s.In) || !besides(r, s.Out) {
+		if s.In != nil && r.Equal(*s.In) || r.Equal(s.Out) || !besides(r, s.Out) {
 			continue
 		}
 		rivals++

@@ -55,6 +55,10 @@ type Attachment struct {
 	// the payload of an RTM_NEWROUTE message. CHECK compares with them, for
 	// others may change main afterwards.
 	Main [][]byte `json:"main,omitempty"`
+	// Moving are routes of others in main that are being moved behind one that is
+	// put back: for a moment they are not there, and if we are killed in it they
+	// have to be brought back. Payloads of RTM_NEWROUTE messages.
+	Moving [][]byte `json:"moving,omitempty"`
 	// MainDefaults are the families of which main had a default route.
 	MainDefaults []fib.Family `json:"mainDefaults,omitempty"`
 }

@@ -65,9 +65,12 @@ func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	for _, op := range plan.Changes(in, d) {
+		if err := p.journal(d.Memory, op); err != nil {
+			return fmt.Errorf("%w: %w", errRecord, err)
+		}
 		back, err := p.ns.Apply(op)
 		if back != nil {
-			undo.push(func() error { return p.ns.Revert(back) })
+			undo.push(func() error { return p.revert(d.Memory, back) })
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRefused, err)
@@ -134,14 +137,13 @@ type undoing struct {
 
 func (u *undoing) push(step func() error) { u.steps = append(u.steps, step) }
 
-// all runs the steps backwards, every one of them.
+// all runs the steps backwards. It stops where one fails: the record, which is
+// the last, then stays, and so do the rules by which DEL finds the rest.
 func (u *undoing) all() error {
-	var errs []error
 	for _, step := range slices.Backward(u.steps) {
-		errs = append(errs, step())
-	}
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("and could not be taken back: %w", err)
+		if err := step(); err != nil && !errors.Is(err, kernel.ErrNoReturn) {
+			return fmt.Errorf("and could not be taken back, which DEL will do: %w", err)
+		}
 	}
 	return nil
 }

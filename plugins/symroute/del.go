@@ -58,7 +58,7 @@ func (p *pod) remove() error {
 			warn("%v", err)
 		}
 	}
-	if err := p.revert(ops); err != nil {
+	if err := p.revertAll(ops); err != nil {
 		return fmt.Errorf("DEL is not complete, call it again: %w", err)
 	}
 	if err := p.store.Remove(p.identity, p.key); err != nil {
@@ -67,16 +67,20 @@ func (p *pod) remove() error {
 	return nil
 }
 
-// revert carries out every change that can be. A route that cannot come back is
-// told and no reason to fail; then what stands in its stead stays.
-func (p *pod) revert(ops []plan.Op) error {
-	var errs []error
+// revertAll carries out the changes, up to the first that fails: their order
+// leaves to the next DEL what it needs. A route that can never come back is
+// told and no reason to fail; what stands in its stead then stays.
+func (p *pod) revertAll(ops []plan.Op) error {
+	var base record.Attachment
+	if p.mine != nil {
+		base = *p.mine
+	}
 	lost := map[fib.Family]bool{}
 	for _, op := range ops {
 		if out, ok := op.(plan.TakeOut); ok && lost[out.Route.Family] && out.Route.Protocol != plan.Protocol {
 			continue
 		}
-		err := p.ns.Revert(op)
+		err := p.revert(base, op)
 		if errors.Is(err, kernel.ErrNoReturn) {
 			warn("%v", err)
 			if in, ok := op.(plan.PutIn); ok {
@@ -84,9 +88,29 @@ func (p *pod) revert(ops []plan.Op) error {
 			}
 			continue
 		}
-		errs = append(errs, err)
+		if err != nil {
+			return err
+		}
 	}
-	return errors.Join(errs...)
+	return nil
+}
+
+// revert takes one change back, having remembered what it moves.
+func (p *pod) revert(base record.Attachment, op plan.Op) error {
+	if err := p.journal(base, op); err != nil {
+		return err
+	}
+	return p.ns.Revert(op)
+}
+
+// journal remembers the routes of others that a change is about to move.
+func (p *pod) journal(base record.Attachment, op plan.Op) error {
+	moving := plan.Moves(op)
+	if len(moving) == 0 {
+		return nil
+	}
+	base.Moving = append(slices.Clone(base.Moving), moving...)
+	return p.store.Save(p.identity, base)
 }
 
 func forgetEverywhere(s record.Store, key record.Key) {
