@@ -32,12 +32,12 @@ func attrs(b []byte) iter.Seq2[attr, error] {
 				yield(attr{}, fmt.Errorf("%w: attribute of %d bytes in %d", ErrMalformed, n, len(b)))
 				return
 			}
-			padded := min(align(n), len(b))
+			raw := append(b[:n:n], make([]byte, align(n)-n)...)
 			kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if !yield(attr{kind: kind, value: b[attrHeader:n], raw: b[:padded]}, nil) {
+			if !yield(attr{kind: kind, value: b[attrHeader:n], raw: raw}, nil) {
 				return
 			}
-			b = b[padded:]
+			b = b[min(align(n), len(b)):]
 		}
 	}
 }

@@ -152,6 +152,11 @@ func DecodeRoute(b []byte) (Route, error) {
 			return Route{}, fmt.Errorf("route: %w", err)
 		}
 	}
+	for _, a := range []netip.Addr{r.Dst.Addr(), r.From.Addr(), r.PrefSrc} {
+		if a.IsValid() && FamilyOf(a) != r.Family {
+			return Route{}, fmt.Errorf("%w: the address %s in an %s route", ErrMalformed, a, r.Family)
+		}
+	}
 	if len(r.Hops) == 0 && (single.Index != 0 || single.Gateway.IsValid()) {
 		r.Hops = []Hop{single}
 	}

@@ -178,6 +178,11 @@ func DecodeRule(b []byte) (Rule, error) {
 			return Rule{}, fmt.Errorf("rule: %w", err)
 		}
 	}
+	for _, p := range []netip.Prefix{r.From, r.To} {
+		if p.IsValid() && FamilyOf(p.Addr()) != r.Family {
+			return Rule{}, fmt.Errorf("%w: the prefix %s in a rule of family %d", ErrMalformed, p, r.Family)
+		}
+	}
 	if r.Action != Lookup {
 		r.Table = 0
 	}

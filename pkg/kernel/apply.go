@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -113,10 +114,7 @@ func (n *Namespace) do(kind, flags uint16, payload []byte) error {
 // ever misses the rule.
 func (n *Namespace) moveRules(rules []fib.Rule) error {
 	for i, r := range rules {
-		err := n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, fib.EncodeRule(r))
-		if err == nil {
-			err = n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(r))
-		}
+		err := n.moveRule(fib.EncodeRule(r))
 		if err != nil && i > 0 {
 			return fmt.Errorf("%w: %w", errPartly, err)
 		}
@@ -125,6 +123,26 @@ func (n *Namespace) moveRules(rules []fib.Rule) error {
 		}
 	}
 	return nil
+}
+
+func (n *Namespace) moveRule(rule []byte) error {
+	second := n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, rule)
+	if second != nil && !errors.Is(second, ErrNoAnswer) {
+		return second
+	}
+	err := n.do(unix.RTM_DELRULE, 0, rule)
+	if err != nil {
+		err = n.do(unix.RTM_DELRULE, 0, rule) // two of it are worse than a second try
+	}
+	if err != nil || second == nil {
+		return err
+	}
+	// Whether there was a second one was not answered; now there is one, last.
+	err = n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rule)
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return err
 }
 
 // takeOut removes a route from a table of others. Of an IPv6 multipath route the
@@ -156,13 +174,28 @@ func (n *Namespace) putIn(op plan.PutIn) error {
 			continue // it has gone in the meantime
 		}
 		if err == nil {
-			err = n.appendRoute(behind)
+			err = n.appendOrphan(behind)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: move %q behind it: %w", errPartly, behind, err)
 		}
 	}
 	return nil
+}
+
+// appendOrphan brings a route back that stood there, even where the kernel would
+// not take it any more because the way to its gateway has gone since: marked
+// onlink, the gateway is not looked up (fib_check_nh, ip6_route_check_nh_onlink).
+func (n *Namespace) appendOrphan(r fib.Route) error {
+	err := n.appendRoute(r)
+	if !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EHOSTUNREACH) {
+		return err
+	}
+	r.Hops = slices.Clone(r.Hops)
+	for i := range r.Hops {
+		r.Hops[i].OnLink = true
+	}
+	return n.appendRoute(r)
 }
 
 func (n *Namespace) appendRoute(r fib.Route) error {

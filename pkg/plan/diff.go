@@ -87,13 +87,15 @@ func mainChanges(in Input, d *Desired) []Op {
 			ops = append(ops, PutIn{Route: *s.In, Place: inPlace(s)})
 		}
 	}
+	// Ours comes when a rival of the same metric has gone, lest IPv6 makes the two
+	// one route; until then main has what was put in for the rival.
+	for _, s := range d.Swaps {
+		ops = append(ops, TakeOut{Route: s.Out, Place: s.Place})
+	}
 	for _, r := range d.Default {
 		if !has(r) {
 			ops = append(ops, PutIn{Route: r, Place: Place{First: true}})
 		}
-	}
-	for _, s := range d.Swaps {
-		ops = append(ops, TakeOut{Route: s.Out, Place: s.Place})
 	}
 	return ops
 }

@@ -73,27 +73,30 @@ func isMarker(r fib.Rule) bool {
 // owned is what of our rules and tables belongs to one attachment.
 type owned struct {
 	tables map[uint32]bool
-	// sources are those that no other attachment has as well: a NIC whose default
-	// was displaced can have a table of the displacer's beside its own.
-	sources map[netip.Prefix]bool
+	// sources are its source rules, theirs those of others: a NIC whose default
+	// was displaced can have a table of the displacer's beside its own. What
+	// belongs to source rules of two is taken away by the last.
+	sources, theirs map[sourceKey]bool
+	remembered      map[netip.Prefix]bool
+}
+
+// sourceKey is what the rules of one source have in common.
+type sourceKey struct {
+	from     netip.Prefix
+	priority uint32 // of the source rule
 }
 
 // ownership finds what belongs to an attachment: the tables that a marker gives
 // it, those of its interface that no marker gives to another, and those it
 // remembers that nobody else has. With a table come the sources that use it.
 func ownership(in Input) owned {
-	o := owned{tables: map[uint32]bool{}, sources: map[netip.Prefix]bool{}}
-	claimed := map[uint32]string{} // by whom
-	for _, r := range in.Seen.Rules {
-		if isMarker(r) {
-			claimed[r.Table] = r.OIF
-		}
+	o := owned{
+		tables:     map[uint32]bool{},
+		sources:    map[sourceKey]bool{},
+		theirs:     map[sourceKey]bool{},
+		remembered: map[netip.Prefix]bool{},
 	}
-	for _, r := range in.Seen.Rules {
-		if isOwner(r) && claimed[r.Table] == "" {
-			claimed[r.Table] = r.OIF
-		}
-	}
+	claimed := claims(in.Seen.Rules)
 	for table, by := range claimed {
 		o.tables[table] = by == in.Key.IfName
 	}
@@ -104,20 +107,36 @@ func ownership(in Input) owned {
 			}
 		}
 		for _, p := range in.Mine.Sources {
-			o.sources[p] = true
+			o.remembered[p] = true
 		}
 	}
 	for _, r := range in.Seen.Rules {
-		if isSource(r) && o.tables[r.Table] {
-			o.sources[r.From] = true
+		if !isSource(r) {
+			continue
 		}
-	}
-	for _, r := range in.Seen.Rules {
-		if isSource(r) && !o.tables[r.Table] {
-			delete(o.sources, r.From) // what serves two is taken away by the last
+		if key := (sourceKey{r.From, r.Priority}); o.tables[r.Table] {
+			o.sources[key] = true
+		} else {
+			o.theirs[key] = true
 		}
 	}
 	return o
+}
+
+// claims finds by which interface's attachment each table is held.
+func claims(rules []fib.Rule) map[uint32]string {
+	by := map[uint32]string{}
+	for _, r := range rules {
+		if isMarker(r) {
+			by[r.Table] = r.OIF
+		}
+	}
+	for _, r := range rules {
+		if isOwner(r) && by[r.Table] == "" {
+			by[r.Table] = r.OIF
+		}
+	}
+	return by
 }
 
 // isSource reports whether a rule gives a source its table.
@@ -127,13 +146,17 @@ func isSource(r fib.Rule) bool {
 
 // holds reports whether a rule is the attachment's.
 func (o owned) holds(r fib.Rule) bool {
-	switch {
-	case r.Protocol != Protocol:
+	if r.Protocol != Protocol {
 		return false
-	case r.Action == fib.Lookup && r.Table != mainTable:
-		return o.tables[r.Table]
 	}
-	return o.sources[r.From]
+	key := sourceKey{r.From, r.Priority - sourceStep}
+	if r.Action == fib.Lookup {
+		if r.Table != mainTable {
+			return o.tables[r.Table]
+		}
+		key.priority = r.Priority + viaMainStep - sourceStep
+	}
+	return (o.sources[key] || o.remembered[r.From]) && !o.theirs[key]
 }
 
 // tableOwner names the NIC that a table of ours is for.

@@ -221,40 +221,54 @@ func decodeSwaps(seen *fib.Snapshot, swaps []record.Swap) []Swap {
 	return out
 }
 
-// mainRemoval puts back into main what was taken out, and then takes out what
-// was put in. A route whose interface has gone cannot come back; what stands in
-// its stead stays.
+// mainRemoval takes our own routes out of main, puts back what was taken out, and
+// then takes out what was put in for it, so that main has a default all along. A
+// route whose interface has gone cannot come back; what stands in its stead
+// stays.
 func mainRemoval(in Input) []Op {
-	main := in.Seen.Table(mainTable)
+	ops, main := ownRemoval(in)
+	if in.Mine == nil {
+		return ops
+	}
 	seen := slices.Clone(main)
-	has := func(r fib.Route) bool { return holdsRoute(seen, r) }
-	var back, out []Op
-	if in.Mine != nil {
-		for _, r := range lostInMove(in) {
-			back = append(back, PutIn{Route: r})
-			main = append(main, r)
+	for _, r := range lostInMove(in) {
+		ops = append(ops, PutIn{Route: r})
+		main = append(main, r)
+	}
+	var out []Op
+	for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
+		if !alive(in.Seen, s.Out) || takenByOthers(in, s) {
+			continue
 		}
-		for _, s := range slices.Backward(decodeSwaps(in.Seen, in.Mine.Swaps)) {
-			if !alive(in.Seen, s.Out) || takenByOthers(in, s) {
-				continue
-			}
-			// One that is there may not have got to its place.
-			if !has(s.Out) || len(in.Mine.Moving) > 0 {
-				back = append(back, PutIn{Route: s.Out, Place: placeNow(s, main)})
-				main = insert(slices.DeleteFunc(main, s.Out.Equal), s) // the next one's place is beside it
-			}
-			if s.In != nil && has(*s.In) {
-				out = append(out, TakeOut{Route: *s.In, Place: placeOf(*s.In, seen)})
-			}
+		// One that is there may not have got to its place.
+		if !holdsRoute(seen, s.Out) || len(in.Mine.Moving) > 0 {
+			ops = append(ops, PutIn{Route: s.Out, Place: placeNow(s, main)})
+			main = insert(slices.DeleteFunc(main, s.Out.Equal), s) // the next one's place is beside it
+		}
+		if s.In != nil && holdsRoute(seen, *s.In) {
+			out = append(out, TakeOut{Route: *s.In, Place: placeOf(*s.In, seen)})
 		}
 	}
+	return append(ops, out...)
+}
+
+// ownRemoval takes our own routes out of main, and returns main without them.
+// Of an IPv6 route that others' hops have joined only our hop goes.
+func ownRemoval(in Input) (ops []Op, rest []fib.Route) {
+	main := in.Seen.Table(mainTable)
 	nic, ok := in.Seen.Link(in.Key.IfName)
-	for _, r := range seen {
-		if ok && r.Protocol == Protocol && r.Uses(nic.Index) {
-			out = append(out, TakeOut{Route: r, Place: placeOf(r, seen)})
+	for _, r := range main {
+		if !ok || r.Protocol != Protocol || !r.Uses(nic.Index) {
+			rest = append(rest, r)
+			continue
+		}
+		ours := r.Through(nic.Index, false)
+		ops = append(ops, TakeOut{Route: ours, Place: placeOf(ours, main)})
+		if others := r.Through(nic.Index, true); len(others.Hops) > 0 {
+			rest = append(rest, others)
 		}
 	}
-	return append(back, out...)
+	return ops, rest
 }
 
 // lostInMove are the routes of others that were being moved when an invocation

@@ -220,7 +220,7 @@ func (b *tableBuilder) onLink() fib.Hop {
 func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 	var out []fib.Route
 	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
-		if s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) {
+		if s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
 			continue
 		}
 		r := b.route(f, s.Subnet)
@@ -237,6 +237,14 @@ func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 		out = append(out, r)
 	}
 	return out
+}
+
+// isRouted reports whether main reaches the NIC's own subnet through a gateway:
+// the ptp plugin and others of its kind have no neighbours on the link.
+func (b *tableBuilder) isRouted(subnet netip.Prefix) bool {
+	return slices.ContainsFunc(mainWithoutUs(b.in), func(r fib.Route) bool {
+		return r.Dst == subnet && r.Uses(b.nic.Link.Index) && len(r.Gateways()) > 0
+	})
 }
 
 // holds reports whether the NIC has an address, without which the kernel

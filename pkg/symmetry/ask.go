@@ -153,6 +153,8 @@ func (q question) got(answer fib.Route, err error) string {
 		return "refused, cause not named by this kernel (EINVAL): most often the reverse-path filter"
 	case errors.Is(err, unix.ENETUNREACH):
 		return "refused as unreachable (ENETUNREACH)"
+	case errors.Is(err, unix.EHOSTUNREACH):
+		return "refused as unreachable (EHOSTUNREACH)"
 	case err != nil:
 		return err.Error()
 	case q.kind == spoof || answer.Type == unix.RTN_LOCAL:
@@ -170,6 +172,9 @@ func (j judge) decides(q question, answer fib.Route, err error) (fib.Rule, strin
 	}
 	rule, ok := j.rule(q, answer, err)
 	if !ok {
+		if errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) {
+			return rule, "an unreachable or prohibit route in a table that is asked before"
+		}
 		if err != nil {
 			return rule, ""
 		}
@@ -189,7 +194,7 @@ func (j judge) rule(q question, answer fib.Route, err error) (fib.Rule, bool) {
 			(r.To.IsValid() && !r.To.Contains(q.remote)) || (r.OIF != "" && (q.kind != bound || r.OIF != q.nic.Name)) {
 			continue
 		}
-		if (err != nil && r.Action != fib.Lookup) || (err == nil && r.Action == fib.Lookup && r.Table == answer.Table) {
+		if (err != nil && r.Action == fib.Unreachable && errors.Is(err, unix.ENETUNREACH)) || (err == nil && r.Action == fib.Lookup && r.Table == answer.Table) {
 			return r, true
 		}
 	}

@@ -54,8 +54,13 @@ func passOn(cfg *config.Config) error {
 func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err error) {
 	var undo undoing
 	defer func() {
-		if !undo.kept {
-			err = errors.Join(err, undo.all())
+		if undo.kept {
+			return
+		}
+		if failed := undo.all(); failed != nil {
+			err = fmt.Errorf("%w; it could not be taken back, which DEL will do: %w", err, failed)
+		} else if err != nil {
+			err = fmt.Errorf("everything was taken back: %w", err)
 		}
 	}()
 	// What is remembered comes before what is done: an ADD that is killed in
@@ -124,7 +129,7 @@ func (p *pod) verify(cfg *config.Config, d *plan.Desired) error {
 		return err
 	}
 	if wrong := symmetry.Check(p.ns, cfg, p.seen, d); len(wrong) > 0 {
-		return fmt.Errorf("routing would not be symmetric, so everything was taken back: %w", wrong)
+		return fmt.Errorf("routing would not be symmetric: %w", wrong)
 	}
 	return nil
 }
@@ -142,7 +147,7 @@ func (u *undoing) push(step func() error) { u.steps = append(u.steps, step) }
 func (u *undoing) all() error {
 	for _, step := range slices.Backward(u.steps) {
 		if err := step(); err != nil && !errors.Is(err, kernel.ErrNoReturn) {
-			return fmt.Errorf("and could not be taken back, which DEL will do: %w", err)
+			return err
 		}
 	}
 	return nil

@@ -25,7 +25,7 @@ const (
 )
 
 // errRefused is wrapped by the error for a change that the kernel refused.
-var errRefused = errors.New("the kernel refused a change, and everything was taken back")
+var errRefused = errors.New("the kernel refused a change")
 
 // errUnavailable is wrapped by the error of a STATUS that says no.
 var errUnavailable = errors.New("symroute cannot work on this node")
