@@ -57,12 +57,9 @@ func (r Route) Uses(index int) bool {
 }
 
 // Through keeps of the hops those by the interface, or, with except set, those
-// by others. A single hop that is left has no weight.
+// by others. What is left keeps its weight.
 func (r Route) Through(index int, except bool) Route {
 	r.Hops = slices.DeleteFunc(slices.Clone(r.Hops), func(h Hop) bool { return (h.Index == index) == except })
-	if len(r.Hops) == 1 {
-		r.Hops[0].Weight = 0
-	}
 	return r
 }
 
@@ -91,7 +88,12 @@ func (r Route) Equal(o Route) bool {
 	return r.SamePlace(o) && r.Protocol == o.Protocol && r.Scope == o.Scope && r.Type == o.Type &&
 		r.PrefSrc == o.PrefSrc && r.MTU == o.MTU && r.AdvMSS == o.AdvMSS && r.Pref == o.Pref &&
 		r.NexthopID == o.NexthopID && r.OtherMetrics == o.OtherMetrics && r.Other == o.Other &&
-		slices.EqualFunc(r.Hops, o.Hops, sameHop)
+		slices.EqualFunc(r.Hops, o.Hops, func(a, b Hop) bool {
+			if len(r.Hops) == 1 {
+				a.Weight, b.Weight = 0, 0 // one hop has all the weight
+			}
+			return sameHop(a, b)
+		})
 }
 
 func sameHop(a, b Hop) bool {
@@ -121,7 +123,9 @@ func (r Route) String() string {
 		fmt.Fprintf(&b, " nhid %d", r.NexthopID)
 	}
 	if len(r.Hops) == 1 {
-		b.WriteString(r.Hops[0].String())
+		only := r.Hops[0]
+		only.Weight = 0
+		b.WriteString(only.String())
 	}
 	r.writeAttributes(&b)
 	if len(r.Hops) > 1 {

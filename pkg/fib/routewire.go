@@ -46,6 +46,24 @@ func EncodeRoute(r Route) []byte {
 	return r.appendHops(b)
 }
 
+// MarshalRoute writes a route to be remembered: like the kernel's own dump it has
+// the hops beside the id of a nexthop object, and tells that the route expires.
+// The kernel would not take it as a request.
+func MarshalRoute(r Route) []byte {
+	id := r.NexthopID
+	r.NexthopID = 0
+	b := EncodeRoute(r)
+	if id != 0 {
+		b = appendU32(b, rtaNHID, id)
+	}
+	if r.Expires {
+		info := make([]byte, 32) // struct rta_cacheinfo, with rta_expires the third number
+		binary.NativeEndian.PutUint32(info[8:], 1)
+		b = appendAttr(b, unix.RTA_CACHEINFO, info)
+	}
+	return b
+}
+
 // EncodeRouteDeletion writes the payload of an RTM_DELROUTE message for just this
 // route. An IPv4 hop is written as a multipath of one: beside RTA_GATEWAY the
 // kernel compares the first hop only, and would take a multipath route with the

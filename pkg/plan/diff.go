@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/record"
 )
 
 // Changes lists what leads from what was seen to what is desired. Nothing is
@@ -75,38 +74,22 @@ func routeChanges(in Input, d *Desired) []Op {
 	return ops
 }
 
+// mainChanges leads main's defaults to what they shall be. What is missing is
+// put in, whoever deleted it: ADD repairs.
 func mainChanges(in Input, d *Desired) []Op {
-	var ops []Op
-	main := in.Seen.Table(mainTable)
-	has := func(r fib.Route) bool { return holdsRoute(main, r) }
-	for _, r := range lostInMove(in) {
-		ops = append(ops, PutIn{Route: r})
-	}
-	for _, s := range d.Swaps {
-		if s.In != nil && !has(*s.In) {
-			ops = append(ops, PutIn{Route: *s.In, Place: inPlace(s)})
-		}
-	}
-	// Ours comes when a rival of the same metric has gone, lest IPv6 makes the two
-	// one route; until then main has what was put in for the rival.
-	for _, s := range d.Swaps {
-		ops = append(ops, TakeOut{Route: s.Out, Place: s.Place})
-	}
-	for _, r := range d.Default {
-		if !has(r) {
-			ops = append(ops, PutIn{Route: r, Place: Place{First: true}})
-		}
-	}
-	return ops
+	return mainOps(in, d.Before, d.After, func(fib.Route) bool { return true })
 }
 
-// inPlace is where the route stands that comes instead of another: at its place
-// if it has the same metric.
-func inPlace(s Swap) Place {
-	if s.In.SamePlace(s.Out) {
-		return s.Place
-	}
-	return Place{}
+// mainRemoval leads main's defaults to what they shall be without this
+// attachment. What is missing for another reason stays so.
+func mainRemoval(in Input) []Op {
+	defaults := originals(in)
+	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()))
+	after := defaultTargets(defaults, wishesOf(in.Seen, in.Others))
+	lost := lostInMove(in)
+	return mainOps(in, before, after, func(r fib.Route) bool {
+		return !slices.ContainsFunc(before, r.Equal) || slices.ContainsFunc(lost, r.Equal)
+	})
 }
 
 func settingChanges(in Input, d *Desired) []Op {
@@ -118,11 +101,7 @@ func settingChanges(in Input, d *Desired) []Op {
 			}
 		}
 	}
-	known := in.Others
-	if in.Mine != nil {
-		known = append([]record.Attachment{*in.Mine}, known...)
-	}
-	targets := rpTargets(rpOriginals(in.Seen, known), d.wants(in.Others))
+	targets := rpTargets(rpOriginals(in.Seen, in.attachments()), d.wants(in.Others))
 	return append(ops, rpOps(in.Seen, rpSeen(in.Seen), targets)...)
 }
 

@@ -8,68 +8,219 @@ import (
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
 )
 
-// mainPlan is what happens to the main table.
-type mainPlan struct {
-	swaps     []Swap
-	defaults  []fib.Route // ours, to be put in before anything is taken out
-	displaced []NIC       // NICs that lose the default and get a source table
-	notes     []string
+// wish is what one attachment wants of the pod's default routes.
+type wish struct {
+	seq  int // wishes are fulfilled in this order
+	take bool
+	nics []int       // the attachment's interfaces, its own first
+	saw  []fib.Route // the defaults that it is about
+	own  []fib.Route // what it puts in where its NIC has no default
 }
 
-// planMain decides who owns the pod's default route.
-func planMain(in Input, nics []NIC) (mainPlan, error) {
-	switch {
-	case len(nics) == 0 || len(nics[0].Sources) == 0:
-		return mainPlan{}, nil // no routing of its own, no say in it
-	case in.Config.MainDefault == config.Yield:
-		return yield(in, nics), nil
-	case in.Config.MainDefault == config.Take:
-		return take(in, nics)
+// wishOf makes the wish of this attachment; nil where it has none.
+func wishOf(in Input, nics []NIC) (*wish, error) {
+	if len(nics) == 0 || len(nics[0].Sources) == 0 || in.Config.MainDefault == config.KeepMain {
+		return nil, nil //nolint:nilnil // no wish is no error
 	}
-	return mainPlan{}, nil
-}
-
-// defaultsSeen divides the defaults of a family in main into those that use a
-// NIC of the attachment and those that use another NIC. A multipath route can
-// be both.
-func defaultsSeen(in Input, nics []NIC, f fib.Family) (mine, others []fib.Route) {
-	ours := func(h fib.Hop) bool {
-		return slices.ContainsFunc(nics, func(n NIC) bool { return n.Link.Index == h.Index })
+	w := &wish{seq: sequence(in), take: in.Config.MainDefault == config.Take, saw: living(in.Seen, originals(in))}
+	if in.Mine != nil && in.Mine.Wish != nil {
+		w.saw = decodeRoutes(in.Seen, in.Mine.Wish.Saw)
 	}
-	for _, r := range mainNow(in) {
-		if r.Family != f || !r.IsDefault() {
-			continue
-		}
-		if slices.ContainsFunc(r.Hops, ours) {
-			mine = append(mine, r)
-		}
-		if slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return !ours(h) }) {
-			others = append(others, r)
-		}
+	for _, n := range nics {
+		w.nics = append(w.nics, n.Link.Index)
 	}
-	return mine, others
-}
-
-// yield takes this attachment's defaults out of main in each family in which
-// another NIC has one.
-func yield(in Input, nics []NIC) mainPlan {
-	var p mainPlan
+	if !w.take {
+		return w, nil
+	}
 	for _, f := range fib.Families() {
-		mine, others := defaultsSeen(in, nics, f)
-		if len(others) == 0 {
-			continue
-		}
-		for _, r := range mine {
-			if why := untouchable(r); why != "" {
-				p.notes = append(p.notes, fmt.Sprintf("the default route %q stays in main beside the other NIC's: %s", r, why))
-				continue
-			}
-			p.swaps = append(p.swaps, without(in, r, nics)...)
+		if exit := firstExit(nics[0], f); len(exit) > 0 {
+			b := tableBuilder{in: in, nic: nics[0], table: Table{Number: mainTable}}
+			w.own = append(w.own, b.defaultRoute(f, exit))
 		}
 	}
-	return p
+	if len(w.own) == 0 {
+		return nil, config.Faults{{Path: "mainDefault", Problem: fmt.Sprintf("\"take\" needs a gateway, and none of %s is known: name one in gateways", nics[0].Link.Name)}}
+	}
+	return w, nil
+}
+
+// sequence is the attachment's place among the wishes: behind all others, or
+// where its first ADD put it.
+func sequence(in Input) int {
+	if in.Mine != nil && in.Mine.Wish != nil {
+		return in.Mine.Wish.Seq
+	}
+	last := 0
+	for _, o := range in.Others {
+		if o.Wish != nil {
+			last = max(last, o.Wish.Seq)
+		}
+	}
+	return last + 1
+}
+
+func firstExit(n NIC, f fib.Family) []fib.Hop {
+	for _, s := range n.Sources {
+		if s.Family() == f && len(s.Exit) > 0 {
+			return s.Exit
+		}
+	}
+	return nil
+}
+
+// encode is the wish as it is remembered.
+func (w *wish) encode() *record.Wish {
+	if w == nil {
+		return nil
+	}
+	r := &record.Wish{Seq: w.seq, Take: w.take, NICs: w.nics}
+	for _, own := range w.own {
+		r.Own = append(r.Own, fib.EncodeRoute(own))
+	}
+	for _, saw := range w.saw {
+		r.Saw = append(r.Saw, fib.MarshalRoute(saw))
+	}
+	return r
+}
+
+// wishesOf reads the wishes of attachments.
+func wishesOf(seen *fib.Snapshot, attachments []record.Attachment) []wish {
+	var out []wish
+	for _, a := range attachments {
+		if a.Wish != nil && len(a.Wish.NICs) > 0 {
+			out = append(out, wish{
+				seq: a.Wish.Seq, take: a.Wish.Take, nics: a.Wish.NICs,
+				saw: decodeRoutes(seen, a.Wish.Saw), own: decodeRoutes(seen, a.Wish.Own),
+			})
+		}
+	}
+	return out
+}
+
+// entry is a default of main on its way through the wishes.
+type entry struct {
+	origin fib.Route // as it was before any attachment came
+	now    fib.Route // as it shall be; without hops: not at all
+	own    bool      // put in by a wish
+}
+
+// defaultTargets computes the defaults of main, in their order, from those that
+// it had before any attachment came and from the wishes. IPv6 routes have one
+// hop each, as they have in the kernel.
+func defaultTargets(originals []fib.Route, wishes []wish) []fib.Route {
+	wishes = slices.Clone(wishes)
+	slices.SortStableFunc(wishes, func(a, b wish) int { return a.seq - b.seq })
+	var entries []entry
+	for _, r := range originals {
+		entries = append(entries, entry{origin: r, now: r})
+	}
+	for _, w := range wishes {
+		for _, f := range fib.Families() {
+			if w.take {
+				entries = w.taken(entries, f)
+			} else {
+				w.yielded(entries, f)
+			}
+		}
+	}
+	var out []fib.Route
+	for _, e := range entries {
+		if len(e.now.Hops) > 0 && !slices.ContainsFunc(out, e.now.Equal) {
+			out = append(out, e.now)
+		}
+	}
+	return out
+}
+
+// concerns lists the entries of a family that a wish is about: what it saw, and
+// what earlier wishes put in.
+func (w wish) concerns(entries []entry, f fib.Family) []*entry {
+	var out []*entry
+	for i := range entries {
+		e := &entries[i]
+		if e.now.Family == f && len(e.now.Hops) > 0 && (e.own || slices.ContainsFunc(w.saw, e.origin.Equal)) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// byOthers reports whether a route has a hop by an interface that is not of the
+// attachment.
+func (w wish) byOthers(r fib.Route) bool {
+	return slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return !slices.Contains(w.nics, h.Index) })
+}
+
+// yielded takes the attachment's defaults out, where another NIC has one. Of an
+// IPv4 multipath route, of which no single hop can be deleted, the rest stays as
+// a route of its own.
+func (w wish) yielded(entries []entry, f fib.Family) {
+	concerned := w.concerns(entries, f)
+	if !slices.ContainsFunc(concerned, func(e *entry) bool { return w.byOthers(e.now) }) {
+		return
+	}
+	for _, e := range concerned {
+		if untouchable(e.now) != "" {
+			continue
+		}
+		for _, index := range w.nics {
+			e.now = e.now.Through(index, true)
+		}
+	}
+}
+
+// taken makes the attachment's default the pod's: the one that its NIC has, or
+// one that is put in with a better metric than any other, where there is a
+// better one. Those that it has to beat get a worse metric, so that main is
+// never without a default.
+func (w wish) taken(entries []entry, f fib.Family) []entry {
+	concerned := w.concerns(entries, f)
+	ours := func(e *entry) bool {
+		return !slices.ContainsFunc(e.now.Hops, func(h fib.Hop) bool { return h.Index != w.nics[0] })
+	}
+	var put []entry
+	var metric uint32
+	own := ofFamily(w.own, f)
+	switch i := slices.IndexFunc(concerned, ours); {
+	case i >= 0:
+		metric = concerned[i].now.Metric
+	case len(own) == 0:
+		return entries
+	default:
+		metric = betterMetric(concerned, own[0].Metric, f)
+		for _, r := range asHops(own[:1]) {
+			r.Metric = metric
+			put = append(put, entry{now: r, own: true})
+		}
+	}
+	for _, e := range concerned {
+		if !ours(e) && e.now.Metric <= metric && untouchable(e.now) == "" {
+			e.now = e.now.Through(w.nics[0], true)
+			e.now.Metric = metric + displacedStep
+		}
+	}
+	return append(put, entries...)
+}
+
+func ofFamily(routes []fib.Route, f fib.Family) []fib.Route {
+	return slices.DeleteFunc(slices.Clone(routes), func(r fib.Route) bool { return r.Family != f })
+}
+
+// betterMetric is a metric below those of others where there is one, so that
+// they can stay as they are; an IPv6 route of the same metric would become one
+// multipath route with them.
+func betterMetric(others []*entry, metric uint32, f fib.Family) uint32 {
+	best := uint32(0)
+	if f == fib.V6 {
+		best = 1 // 0 asks IPv6 for its default metric
+	}
+	for _, e := range others {
+		metric = min(metric, max(e.now.Metric, best+1)-1)
+	}
+	return metric
 }
 
 // untouchable says why a route in main is left alone; empty: it is not.
@@ -83,141 +234,49 @@ func untouchable(r fib.Route) string {
 	return ""
 }
 
-// without takes the hops by the NICs out of a route. In IPv6 each hop is a route
-// of its own to the kernel; of an IPv4 route no single hop can be deleted, so
-// what is left of it replaces it.
-func without(in Input, r fib.Route, nics []NIC) []Swap {
-	table := mainWithoutAnyone(in)
-	rest := r
-	for _, n := range nics {
-		rest = rest.Through(n.Link.Index, true)
-	}
-	if len(rest.Hops) == 0 {
-		return []Swap{{Out: r, Place: placeOf(r, table)}}
-	}
-	if r.Family == fib.V4 {
-		return []Swap{{Out: r, Place: placeOf(r, table), In: &rest}}
-	}
-	var swaps []Swap
-	for _, h := range r.Hops {
-		if !rest.Uses(h.Index) {
-			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: placeOf(singleHop(r, h), table)})
-		}
-	}
-	return swaps
-}
-
-func singleHop(r fib.Route, h fib.Hop) fib.Route {
-	h.Weight = 0
-	r.Hops = []fib.Hop{h}
-	return r
-}
-
-// take makes this attachment's default the pod's in each family that it has a
-// gateway in. Rivals stay in main with a worse metric, so that main is never
-// without a default, and their NICs get source tables, so that replies from
-// their addresses do not change their path.
-func take(in Input, nics []NIC) (mainPlan, error) {
-	var p mainPlan
-	own := nics[0]
-	if len(firstExit(own, fib.V4)) == 0 && len(firstExit(own, fib.V6)) == 0 {
-		return p, config.Faults{{Path: "mainDefault", Problem: fmt.Sprintf("\"take\" needs a gateway, and none of %s is known: name one in gateways", own.Link.Name)}}
-	}
-	for _, f := range fib.Families() {
-		exit := firstExit(own, f)
-		if len(exit) == 0 {
+// leftAlone notes the defaults that a wish would have changed.
+func (w *wish) leftAlone() []string {
+	var notes []string
+	for _, r := range w.saw {
+		why := untouchable(r)
+		mine := slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return slices.Contains(w.nics, h.Index) })
+		if why == "" || mine == w.take {
 			continue
 		}
-		mine, others := defaultsSeen(in, nics[:1], f)
-		ours, have := ownDefault(in, own, f, mine, exit)
-		if !have {
-			ours.Metric = betterMetric(others, ours.Metric, f)
+		rivals := slices.DeleteFunc(ofFamily(w.saw, r.Family), func(o fib.Route) bool { return !w.byOthers(o) })
+		if len(rivals) > 0 {
+			notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: %s", r, why))
 		}
-		if ours.Protocol == Protocol {
-			p.defaults = append(p.defaults, ours)
-		}
-		for _, r := range others {
-			if why := untouchable(r); why != "" {
-				p.notes = append(p.notes, fmt.Sprintf("the default route %q is left as it is beside the pod's new one: %s", r, why))
-			} else if r.Metric <= ours.Metric {
-				p.swaps = append(p.swaps, displace(in, r, own, ours.Metric+displacedStep)...)
-			}
-		}
-		p.displaced = displacedNICs(in, p.displaced, others, nics, f)
 	}
-	return p, nil
+	return notes
 }
 
-func firstExit(n NIC, f fib.Family) []fib.Hop {
-	for _, s := range n.Sources {
-		if s.Family() == f && len(s.Exit) > 0 {
-			return s.Exit
+// displacedNICs are the NICs of other defaults, which lose the pod's traffic to a
+// wish to take. They get source tables, so that replies from their addresses do
+// not change their path.
+func (w *wish) displacedNICs(in Input) []NIC {
+	if w == nil || !w.take {
+		return nil
+	}
+	var out []NIC
+	for _, r := range w.saw {
+		if len(ofFamily(w.own, r.Family)) == 0 {
+			continue // nothing was taken in this family
 		}
-	}
-	return nil
-}
-
-// ownDefault finds this NIC's default in main, or makes one. A hop of an IPv6
-// multipath route is a default of its own once the other hops have gone.
-func ownDefault(in Input, own NIC, f fib.Family, mine []fib.Route, exit []fib.Hop) (r fib.Route, have bool) {
-	for _, m := range mine {
-		if f == fib.V6 || len(m.Through(own.Link.Index, true).Hops) == 0 {
-			return m.Through(own.Link.Index, false), true
-		}
-	}
-	b := tableBuilder{in: in, nic: own, table: Table{Number: mainTable}}
-	return b.defaultRoute(f, exit), false
-}
-
-// betterMetric is a metric below those of others where there is one, so that
-// they can stay as they are; an IPv6 route of the same metric would become one
-// multipath route with them.
-func betterMetric(others []fib.Route, metric uint32, f fib.Family) uint32 {
-	best := uint32(0)
-	if f == fib.V6 {
-		best = 1 // 0 asks IPv6 for its default metric
-	}
-	for _, r := range others {
-		metric = min(metric, max(r.Metric, best+1)-1)
-	}
-	return metric
-}
-
-// displace gives what a rival has beside the NIC's own hops a worse metric.
-func displace(in Input, r fib.Route, own NIC, metric uint32) []Swap {
-	rest := r.Through(own.Link.Index, true)
-	rest.Metric = metric
-	table := mainWithoutAnyone(in)
-	if r.Family == fib.V4 {
-		return []Swap{{Out: r, Place: placeOf(r, table), In: &rest}}
-	}
-	var swaps []Swap
-	for _, h := range r.Hops {
-		if rest.Uses(h.Index) {
-			worse := singleHop(rest, h)
-			swaps = append(swaps, Swap{Out: singleHop(r, h), Place: placeOf(singleHop(r, h), table), In: &worse})
-		}
-	}
-	return swaps
-}
-
-// displacedNICs adds the NICs of other defaults that have no source table yet.
-func displacedNICs(in Input, known []NIC, rivals []fib.Route, nics []NIC, f fib.Family) []NIC {
-	for _, r := range rivals {
 		for _, h := range r.Hops {
 			l, ok := in.Seen.LinkAt(h.Index)
-			if !ok || slices.ContainsFunc(nics, func(n NIC) bool { return n.Link.Index == l.Index }) || !needsTable(in, l) {
+			if !ok || slices.Contains(w.nics, h.Index) || !needsTable(in, l) {
 				continue
 			}
-			i := slices.IndexFunc(known, func(n NIC) bool { return n.Link.Index == l.Index })
+			i := slices.IndexFunc(out, func(n NIC) bool { return n.Link.Index == l.Index })
 			if i < 0 {
-				i = len(known)
-				known = append(known, NIC{Link: l, displaced: true})
+				i = len(out)
+				out = append(out, NIC{Link: l, displaced: true})
 			}
-			known[i].Sources = append(known[i].Sources, kernelSources(in, known[i], f)...)
+			out[i].Sources = append(out[i].Sources, kernelSources(in, out[i], r.Family)...)
 		}
 	}
-	return known
+	return out
 }
 
 // needsTable reports whether a displaced NIC gets a source table from this
@@ -234,7 +293,7 @@ func kernelSources(in Input, n NIC, f fib.Family) []Source {
 	var out []Source
 	for _, a := range in.Seen.Addresses {
 		ip := a.Prefix.Addr()
-		known := slices.ContainsFunc(n.Sources, func(s Source) bool { return s.Prefix == fib.Host(ip) })
+		known := n.has(fib.Host(ip))
 		if a.Index != n.Link.Index || fib.FamilyOf(ip) != f || (ip.Is6() && ip.IsLinkLocalUnicast()) || known {
 			continue
 		}

@@ -47,10 +47,9 @@ type Desired struct {
 	Routes []fib.Route
 	// Settings are the device settings other than rp_filter.
 	Settings []record.Setting
-	// Swaps are the changes to the main table.
-	Swaps []Swap
-	// Default is what main gets as default where it shall be this NIC's.
-	Default []fib.Route
+	// Before and After are main's defaults without and with the attachment's
+	// wish, in their order, IPv6 ones hop by hop.
+	Before, After []fib.Route
 
 	// RPFilter are the effective modes wanted, by device.
 	RPFilter []record.Device
@@ -125,16 +124,14 @@ func Build(in Input) (*Desired, error) {
 	if d.RPFilter, err = rpWanted(in, d.NICs); err != nil {
 		return nil, err
 	}
-	main, err := planMain(in, d.NICs)
+	mainWish, err := wishOf(in, d.NICs)
 	if err != nil {
 		return nil, err
 	}
-	routed := append(slices.Clone(d.NICs), main.displaced...)
-	if err := numberTables(in, routed); err != nil {
+	d.wishFor(in, mainWish)
+	if err := numberTables(in, d.NICs); err != nil {
 		return nil, err
 	}
-	d.NICs = routed
-	d.Swaps, d.Default, d.Notes = main.swaps, main.defaults, main.notes
 	for _, n := range d.NICs {
 		d.Rules = append(d.Rules, rules(in, n)...)
 		for _, t := range n.Tables {
@@ -147,7 +144,22 @@ func Build(in Input) (*Desired, error) {
 	}
 	d.Settings = settings(in, links)
 	d.Memory = memory(in, d)
+	d.Memory.Wish = mainWish.encode()
 	return d, nil
+}
+
+// wishFor plans the main table.
+func (d *Desired) wishFor(in Input, w *wish) {
+	defaults := originals(in)
+	others := wishesOf(in.Seen, in.Others)
+	d.Before = defaultTargets(defaults, others)
+	d.After = d.Before
+	if w == nil {
+		return
+	}
+	d.After = defaultTargets(defaults, append(others, *w))
+	d.Notes = w.leftAlone()
+	d.NICs = append(d.NICs, w.displacedNICs(in)...)
 }
 
 // interfaceNames lists the attachment's interfaces, its own first.
@@ -278,11 +290,7 @@ func settings(in Input, links []fib.Link) []record.Setting {
 // same attachment remembers is older, so it stays.
 func memory(in Input, d *Desired) record.Attachment {
 	m := record.Attachment{Key: in.Key}
-	known := in.Others
-	if in.Mine != nil {
-		known = append([]record.Attachment{*in.Mine}, known...)
-	}
-	was := rpOriginals(in.Seen, known)
+	was := rpOriginals(in.Seen, in.attachments())
 	m.RPFilter = rpMemory(in.Seen, was, rpTargets(was, d.wants(in.Others)), d.RPFilter)
 	for _, n := range d.NICs {
 		if n.displaced {
@@ -298,14 +306,13 @@ func memory(in Input, d *Desired) record.Attachment {
 	for _, s := range d.Settings {
 		m.Settings = append(m.Settings, original(in.Mine, s))
 	}
-	m.Swaps = rememberedSwaps(in, d.Swaps)
 	m.Main = rememberedMain(in, d.NICs)
 	for _, r := range lostInMove(in) {
 		m.Moving = append(m.Moving, fib.EncodeRoute(r))
 	}
 	m.Moves = rememberedMoves(in, d)
 	for _, f := range fib.Families() {
-		if slices.ContainsFunc(mainWithoutUs(in), func(r fib.Route) bool { return r.Family == f && r.IsDefault() }) {
+		if len(ofFamily(living(in.Seen, originals(in)), f)) > 0 {
 			m.MainDefaults = append(m.MainDefaults, f)
 		}
 	}
@@ -343,13 +350,14 @@ func (d *Desired) String() string {
 	for _, r := range d.Routes {
 		fmt.Fprintf(&b, "%s\n", commandOf("route", r.Family, r.String()))
 	}
-	for _, r := range d.Default {
-		fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
+	for _, r := range d.After {
+		if !slices.ContainsFunc(d.Before, r.Equal) {
+			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
+		}
 	}
-	for _, s := range d.Swaps {
-		fmt.Fprintf(&b, "main: - %s\n", commandOf("route", s.Out.Family, s.Out.String()))
-		if s.In != nil {
-			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", s.In.Family, s.In.String()))
+	for _, r := range d.Before {
+		if !slices.ContainsFunc(d.After, r.Equal) {
+			fmt.Fprintf(&b, "main: - %s\n", commandOf("route", r.Family, r.String()))
 		}
 	}
 	for _, w := range d.RPFilter {

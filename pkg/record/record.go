@@ -43,17 +43,17 @@ type Attachment struct {
 	RPFilter RPFilter `json:"rpFilter"`
 	// Settings are the other device settings that were changed.
 	Settings []Setting `json:"settings,omitempty"`
-	// Swaps are the changes made to the main table, in the order they were made.
-	Swaps []Swap `json:"swaps,omitempty"`
+	// Wish is what the attachment wants of main's defaults; nil: nothing.
+	Wish *Wish `json:"wish,omitempty"`
 	// Displaced are the interfaces, by index, of other attachments or none that
 	// got a source table because their default was displaced.
 	Displaced []int `json:"displaced,omitempty"`
 	// Moves are the rules of other attachments that were moved behind ours, in
 	// the order they were moved.
 	Moves []Move `json:"moves,omitempty"`
-	// Main are the routes of the main table that the tables were made from, each
-	// the payload of an RTM_NEWROUTE message. CHECK compares with them, for
-	// others may change main afterwards.
+	// Main are the routes of the main table, as it was before any attachment came,
+	// that matter here: its defaults, and the routes that the tables were made
+	// from. Each is the payload of an RTM_NEWROUTE message.
 	Main [][]byte `json:"main,omitempty"`
 	// Moving are routes of others in main that are being moved behind one that is
 	// put back: for a moment they are not there, and if we are killed in it they
@@ -92,18 +92,25 @@ type Setting struct {
 	Set   int    `json:"set"`
 }
 
-// Swap is a route that was taken out of the main table, and what was put in for
-// it. Each route is the payload of the kernel's RTM_NEWROUTE message.
-type Swap struct {
-	Out []byte `json:"out"`
-	// First is set where no route of the same destination and metric stood
-	// before it.
-	First bool `json:"first,omitempty"`
-	// Before are the routes of the same destination and metric that stood
-	// behind it.
-	Before [][]byte `json:"before,omitempty"`
-	// In stands in main instead; empty: nothing does.
-	In []byte `json:"in,omitempty"`
+// Wish is what an attachment wants of main's defaults.
+type Wish struct {
+	Seq  int   `json:"seq"` // wishes are fulfilled in this order
+	Take bool  `json:"take,omitempty"`
+	NICs []int `json:"nics"` // the attachment's interfaces by index, its own first
+	// Saw are main's defaults at the time, as they would be had no attachment
+	// come: what the wish is about. Those that came later are others' business.
+	Saw [][]byte `json:"saw,omitempty"`
+	// Own are the defaults that it puts in where its NIC has none, each the
+	// payload of an RTM_NEWROUTE message.
+	Own [][]byte `json:"own,omitempty"`
+}
+
+// Seq is the place of the attachment's wish among others; 0: it has none.
+func (a Attachment) Seq() int {
+	if a.Wish == nil {
+		return 0
+	}
+	return a.Wish.Seq
 }
 
 // Move is a rule that was moved, and those of its priority that stood behind it,

@@ -53,11 +53,6 @@ func (p *pod) remove() error {
 		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings and the main table stay as they are",
 			p.key.IfName, p.key.ContainerID)
 	}
-	for _, other := range plan.HandDown(p.input(nil)) {
-		if err := p.store.Save(p.identity, other); err != nil {
-			warn("%v", err)
-		}
-	}
 	if err := p.revertAll(ops); err != nil {
 		return fmt.Errorf("DEL is not complete, call it again: %w", err)
 	}

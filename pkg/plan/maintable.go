@@ -1,0 +1,318 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// defaultsSeen are the defaults that main has now, IPv6 ones hop by hop.
+func defaultsSeen(s *fib.Snapshot) []fib.Route {
+	return asHops(slices.DeleteFunc(s.Table(mainTable), func(r fib.Route) bool { return !r.IsDefault() }))
+}
+
+// attachments lists all records of the namespace, this one's first.
+func (in Input) attachments() []record.Attachment {
+	if in.Mine == nil {
+		return in.Others
+	}
+	return append([]record.Attachment{*in.Mine}, in.Others...)
+}
+
+// originals are the defaults that main would have, in their order, had no
+// attachment come: those that the records know, without what others have
+// deleted since, and with what they have added. Those of interfaces that have
+// gone are among them: wishes were about them, too.
+func originals(in Input) []fib.Route {
+	if in.Then != nil {
+		return asHops(slices.DeleteFunc(slices.Clone(in.Then), func(r fib.Route) bool { return !r.IsDefault() }))
+	}
+	seen := defaultsSeen(in.Seen)
+	known := rememberedDefaults(in)
+	target := defaultTargets(known, wishesOf(in.Seen, in.attachments()))
+	lost := lostInMove(in)
+	var out []fib.Route
+	for _, r := range known {
+		stays := slices.ContainsFunc(target, r.Equal) && alive(in.Seen, r)
+		if !stays || slices.ContainsFunc(seen, r.Equal) || slices.ContainsFunc(lost, r.Equal) {
+			out = append(out, r)
+		}
+	}
+	for i, r := range seen {
+		if r.Protocol != Protocol && !slices.ContainsFunc(known, r.Equal) && !slices.ContainsFunc(target, r.Equal) {
+			out = insertBefore(out, r, seen[i+1:])
+		}
+	}
+	return out
+}
+
+// rememberedDefaults are the originals that the records know of: the latest has
+// most of them.
+func rememberedDefaults(in Input) []fib.Route {
+	all := slices.Clone(in.attachments())
+	slices.SortStableFunc(all, func(a, b record.Attachment) int { return b.Seq() - a.Seq() })
+	var out []fib.Route
+	for _, a := range all {
+		for _, r := range asHops(decodeRoutes(in.Seen, a.Main)) {
+			if r.IsDefault() && !slices.ContainsFunc(out, r.Equal) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// insertBefore inserts a route before the first of others that is in the list.
+func insertBefore(list []fib.Route, r fib.Route, others []fib.Route) []fib.Route {
+	i := slices.IndexFunc(list, func(o fib.Route) bool { return besides(o, r) && slices.ContainsFunc(others, o.Equal) })
+	if i < 0 {
+		return append(list, r)
+	}
+	return slices.Insert(list, i, r)
+}
+
+// mainWithoutUs is the main table as it would be had no attachment come.
+func mainWithoutUs(in Input) []fib.Route {
+	if in.Then != nil {
+		return slices.Clone(in.Then)
+	}
+	main := slices.DeleteFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Protocol == Protocol || r.IsDefault() })
+	return append(main, asMultipath(living(in.Seen, originals(in)))...)
+}
+
+// living drops the hops by interfaces that have gone.
+func living(s *fib.Snapshot, routes []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range routes {
+		for _, h := range r.Hops {
+			if _, ok := s.LinkAt(h.Index); !ok {
+				r = r.Through(h.Index, true)
+			}
+		}
+		if len(r.Hops) > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// rememberedMain is what of main the plan depends on: all defaults, and the
+// routes of the NICs that get tables.
+func rememberedMain(in Input, nics []NIC) [][]byte {
+	var out [][]byte
+	for _, r := range mainWithoutUs(in) {
+		if r.IsDefault() || slices.ContainsFunc(nics, func(n NIC) bool { return r.Uses(n.Link.Index) }) {
+			out = append(out, fib.MarshalRoute(r))
+		}
+	}
+	return out
+}
+
+// RememberedMain is the main table as ADD saw it; nil where nothing is
+// remembered.
+func RememberedMain(seen *fib.Snapshot, mine *record.Attachment) []fib.Route {
+	if mine == nil {
+		return nil
+	}
+	return append([]fib.Route{}, living(seen, decodeRoutes(seen, mine.Main))...)
+}
+
+// decodeRoutes reads remembered routes. What cannot be read cannot be put back
+// either.
+func decodeRoutes(seen *fib.Snapshot, payloads [][]byte) []fib.Route {
+	var out []fib.Route
+	for _, b := range payloads {
+		if r, err := fib.DecodeRoute(b); err == nil {
+			out = append(out, r)
+		}
+	}
+	seen.NameHops(out)
+	return out
+}
+
+// alive reports whether all interfaces of a route still exist.
+func alive(s *fib.Snapshot, r fib.Route) bool {
+	for _, h := range r.Hops {
+		if _, ok := s.LinkAt(h.Index); !ok {
+			return false
+		}
+	}
+	return len(r.Hops) > 0
+}
+
+// lostInMove are the routes of others that were being moved when an invocation
+// was killed, and are missing since.
+func lostInMove(in Input) []fib.Route {
+	if in.Mine == nil {
+		return nil
+	}
+	seen := defaultsSeen(in.Seen)
+	return slices.DeleteFunc(asHops(decodeRoutes(in.Seen, in.Mine.Moving)), func(r fib.Route) bool {
+		return slices.ContainsFunc(seen, r.Equal) || !alive(in.Seen, r)
+	})
+}
+
+// Moves lists the routes of others that a change moves, each the payload of an
+// RTM_NEWROUTE message, to be remembered before it is made.
+func Moves(op Op) [][]byte {
+	in, ok := op.(PutIn)
+	if !ok || (in.Route.Family == fib.V4 && in.Place.First) {
+		return nil
+	}
+	var out [][]byte
+	for _, r := range in.Place.Before {
+		out = append(out, fib.EncodeRoute(r))
+	}
+	return out
+}
+
+// asHops divides the IPv6 multipath routes of a table: each hop is a route to the
+// kernel.
+func asHops(table []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range table {
+		if r.Family == fib.V4 || len(r.Hops) < 2 {
+			out = append(out, r)
+			continue
+		}
+		for _, h := range r.Hops {
+			single := r
+			single.Hops = []fib.Hop{h}
+			out = append(out, single)
+		}
+	}
+	return out
+}
+
+// asMultipath joins the hops of IPv6 multipath routes again.
+func asMultipath(table []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range table {
+		i := slices.IndexFunc(out, func(o fib.Route) bool { return r.Family == fib.V6 && besides(o, r) && besides(r, o) })
+		if i < 0 {
+			out = append(out, r)
+			continue
+		}
+		out[i].Hops = normalWeights(slices.Concat(out[i].Hops, r.Hops))
+	}
+	return out
+}
+
+// mainOps lists the changes that lead from what main has to the defaults that it
+// shall have. Routes that are not ours to take are left alone.
+func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
+	known := living(in.Seen, slices.Concat(originals(in), before))
+	m := mainChange{now: weighted(defaultsSeen(in.Seen), known), after: living(in.Seen, after)}
+	outs := m.surplus(in, known)
+	ins := m.missing(wanted)
+	m.reorder(in)
+	clash := func(list []fib.Route, r fib.Route) bool {
+		return r.Family == fib.V6 && slices.ContainsFunc(list, r.SamePlace)
+	}
+	// What comes stands before what goes, so that main is never without; but in
+	// IPv6 two of the same metric would become one route.
+	for _, r := range ins {
+		if !clash(outs, r) {
+			m.putIn(r)
+		}
+	}
+	for _, r := range outs {
+		if clash(ins, r) {
+			m.takeOut(r)
+		}
+	}
+	for _, r := range ins {
+		if clash(outs, r) {
+			m.putIn(r)
+		}
+	}
+	for _, r := range outs {
+		if !clash(ins, r) {
+			m.takeOut(r)
+		}
+	}
+	return m.ops
+}
+
+// weighted gives single IPv6 hops the weights that are remembered: the kernel
+// tells those of hops that are several only.
+func weighted(seen, known []fib.Route) []fib.Route {
+	for i, r := range seen {
+		if k := slices.IndexFunc(known, r.Equal); k >= 0 && len(r.Hops) == 1 && r.Hops[0].Weight == 0 {
+			seen[i] = known[k]
+		}
+	}
+	return seen
+}
+
+// mainChange is main's defaults while they are changed.
+type mainChange struct {
+	now, after []fib.Route
+	ops        []Op
+}
+
+// surplus are the defaults that have to go: originals, or what a wish put there.
+func (m *mainChange) surplus(in Input, known []fib.Route) []fib.Route {
+	own, hasOwn := in.Seen.Link(in.Key.IfName)
+	return slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool {
+		ours := hasOwn && r.Protocol == Protocol && r.Uses(own.Index)
+		return slices.ContainsFunc(m.after, r.Equal) || !(ours || slices.ContainsFunc(known, r.Equal))
+	})
+}
+
+// missing are the defaults that have to come.
+func (m *mainChange) missing(wanted func(fib.Route) bool) []fib.Route {
+	return slices.DeleteFunc(slices.Clone(m.after), func(r fib.Route) bool {
+		return slices.ContainsFunc(m.now, r.Equal) || !wanted(r)
+	})
+}
+
+// reorder finishes the moves of an invocation that was killed among them.
+func (m *mainChange) reorder(in Input) {
+	if in.Mine == nil || len(in.Mine.Moving) == 0 {
+		return
+	}
+	for _, r := range m.after {
+		stands := slices.IndexFunc(m.now, r.Equal)
+		if stands < 0 {
+			continue
+		}
+		wrong := slices.ContainsFunc(m.now[:stands], func(o fib.Route) bool { return besides(o, r) && m.follows(o, r) })
+		if wrong {
+			m.now = slices.Delete(m.now, stands, stands+1)
+			m.putIn(r)
+		}
+	}
+}
+
+// follows reports whether a route shall stand behind another.
+func (m *mainChange) follows(o, r fib.Route) bool {
+	return slices.IndexFunc(m.after, o.Equal) > slices.IndexFunc(m.after, r.Equal)
+}
+
+// putIn inserts a route before those that shall follow it and behind the others,
+// also those that are about to go: of two IPv4 routes that begin with the same
+// hops the kernel deletes the first (fib_nh_match compares no more than the hops
+// of the route it looks at).
+func (m *mainChange) putIn(r fib.Route) {
+	p := Place{First: true}
+	at := len(m.now)
+	for i, o := range m.now {
+		switch {
+		case !besides(o, r):
+		case m.follows(o, r):
+			p.Before = append(p.Before, o)
+			at = min(at, i)
+		default:
+			p.First = false
+		}
+	}
+	m.ops = append(m.ops, PutIn{Route: r, Place: p})
+	m.now = slices.Insert(m.now, at, r)
+}
+
+func (m *mainChange) takeOut(r fib.Route) {
+	m.ops = append(m.ops, TakeOut{Route: r, Place: placeOf(r, m.now)})
+	m.now = slices.DeleteFunc(m.now, r.Equal)
+}
