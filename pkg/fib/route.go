@@ -42,7 +42,7 @@ type Hop struct {
 	Weight  int        // of an ECMP hop, 1..256; 0 where the route has one hop
 	OnLink  bool       // RTNH_F_ONLINK
 	Dead    bool       // RTNH_F_DEAD or RTNH_F_LINKDOWN; never written
-	Other   string     // encapsulation, as the kernel wrote it
+	Other   string     // what is not modelled (encapsulation, realm), as the kernel wrote it
 }
 
 // IsDefault reports whether the route is a unicast route to everywhere, from
@@ -118,6 +118,9 @@ func (r Route) String() string {
 	b.WriteString(prefixText(r.Dst, "default"))
 	if r.From.IsValid() {
 		b.WriteString(" from " + prefixText(r.From, "all"))
+	}
+	if r.TOS != 0 {
+		fmt.Fprintf(&b, " tos %#x", r.TOS)
 	}
 	if r.NexthopID != 0 {
 		fmt.Fprintf(&b, " nhid %d", r.NexthopID)

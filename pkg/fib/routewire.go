@@ -278,7 +278,8 @@ func (h *Hop) decodeAttr(a attr) (err error) {
 			return fmt.Errorf("%w: via of %d bytes", ErrMalformed, len(a.value))
 		}
 		h.Gateway = ip
-	case unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE:
+	case unix.RTA_UNSPEC, unix.RTA_PAD:
+	default:
 		h.Other += string(a.raw)
 	}
 	return err

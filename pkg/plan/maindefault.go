@@ -15,9 +15,11 @@ import (
 type wish struct {
 	seq  int // wishes are fulfilled in this order
 	take bool
-	nics []int       // the attachment's interfaces, its own first
-	saw  []fib.Route // the defaults that it is about
-	own  []fib.Route // what it puts in where its NIC has no default
+	nics []int // the attachment's interfaces, its own first
+	// saw are the defaults that it is about: those that it takes out, or those
+	// that it may have to beat. What comes later is not its business.
+	saw []fib.Route
+	own []fib.Route // what it puts in where its NIC has no default
 }
 
 // wishOf makes the wish of this attachment; nil where it has none.
@@ -33,6 +35,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 		w.nics = append(w.nics, n.Link.Index)
 	}
 	if !w.take {
+		w.saw = w.yieldable(defaultTargets(originals(in), wishesOf(in.Seen, in.Others)))
 		return w, nil
 	}
 	for _, f := range fib.Families() {
@@ -132,6 +135,7 @@ func defaultTargets(originals []fib.Route, wishes []wish) []fib.Route {
 			out = append(out, e.now)
 		}
 	}
+	slices.SortStableFunc(out, func(a, b fib.Route) int { return int(a.Family) - int(b.Family) })
 	return out
 }
 
@@ -154,17 +158,26 @@ func (w wish) byOthers(r fib.Route) bool {
 	return slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return !slices.Contains(w.nics, h.Index) })
 }
 
-// yielded takes the attachment's defaults out, where another NIC has one. Of an
-// IPv4 multipath route, of which no single hop can be deleted, the rest stays as
-// a route of its own.
+// yieldable lists of what the wish saw the attachment's own defaults, in the
+// families in which another NIC has one, too.
+func (w wish) yieldable(defaults []fib.Route) []fib.Route {
+	return slices.DeleteFunc(slices.Clone(w.saw), func(r fib.Route) bool {
+		rival := slices.ContainsFunc(ofFamily(defaults, r.Family), w.byOthers)
+		mine := slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return slices.Contains(w.nics, h.Index) })
+		return !rival || !mine || untouchable(r) != ""
+	})
+}
+
+// yielded takes the attachment's defaults out, as long as another NIC has one. Of
+// an IPv4 multipath route, of which no single hop can be deleted, the rest stays
+// as a route of its own.
 func (w wish) yielded(entries []entry, f fib.Family) {
-	concerned := w.concerns(entries, f)
-	if !slices.ContainsFunc(concerned, func(e *entry) bool { return w.byOthers(e.now) }) {
+	if !slices.ContainsFunc(entries, func(e entry) bool { return e.now.Family == f && w.byOthers(e.now) }) {
 		return
 	}
-	for _, e := range concerned {
-		if untouchable(e.now) != "" {
-			continue
+	for _, e := range w.concerns(entries, f) {
+		if e.own {
+			continue // another attachment's
 		}
 		for _, index := range w.nics {
 			e.now = e.now.Through(index, true)
@@ -199,7 +212,7 @@ func (w wish) taken(entries []entry, f fib.Family) []entry {
 	for _, e := range concerned {
 		if !ours(e) && e.now.Metric <= metric && untouchable(e.now) == "" {
 			e.now = e.now.Through(w.nics[0], true)
-			e.now.Metric = metric + displacedStep
+			e.now.Metric = freeMetric(entries, e.now, metric+displacedStep)
 		}
 	}
 	return append(put, entries...)
@@ -207,6 +220,17 @@ func (w wish) taken(entries []entry, f fib.Family) []entry {
 
 func ofFamily(routes []fib.Route, f fib.Family) []fib.Route {
 	return slices.DeleteFunc(slices.Clone(routes), func(r fib.Route) bool { return r.Family != f })
+}
+
+// freeMetric is the metric, or the next that is free: IPv6 would make one route
+// of two of a metric, and tell the protocol of only one of them.
+func freeMetric(entries []entry, r fib.Route, metric uint32) uint32 {
+	for r.Metric = metric; r.Family == fib.V6 && slices.ContainsFunc(entries, func(e entry) bool {
+		return len(e.now.Hops) > 0 && e.now.SamePlace(r) && e.now.Protocol != r.Protocol
+	}); {
+		r.Metric++
+	}
+	return r.Metric
 }
 
 // betterMetric is a metric below those of others where there is one, so that
@@ -235,15 +259,15 @@ func untouchable(r fib.Route) string {
 }
 
 // leftAlone notes the defaults that a wish would have changed.
-func (w *wish) leftAlone() []string {
+func (w *wish) leftAlone(defaults []fib.Route) []string {
 	var notes []string
-	for _, r := range w.saw {
+	for _, r := range defaults {
 		why := untouchable(r)
 		mine := slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return slices.Contains(w.nics, h.Index) })
 		if why == "" || mine == w.take {
 			continue
 		}
-		rivals := slices.DeleteFunc(ofFamily(w.saw, r.Family), func(o fib.Route) bool { return !w.byOthers(o) })
+		rivals := slices.DeleteFunc(ofFamily(defaults, r.Family), func(o fib.Route) bool { return !w.byOthers(o) })
 		if len(rivals) > 0 {
 			notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: %s", r, why))
 		}

@@ -158,7 +158,7 @@ func (d *Desired) wishFor(in Input, w *wish) {
 		return
 	}
 	d.After = defaultTargets(defaults, append(others, *w))
-	d.Notes = w.leftAlone()
+	d.Notes = w.leftAlone(living(in.Seen, defaults))
 	d.NICs = append(d.NICs, w.displacedNICs(in)...)
 }
 
@@ -350,14 +350,14 @@ func (d *Desired) String() string {
 	for _, r := range d.Routes {
 		fmt.Fprintf(&b, "%s\n", commandOf("route", r.Family, r.String()))
 	}
-	for _, r := range d.After {
-		if !slices.ContainsFunc(d.Before, r.Equal) {
-			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
-		}
-	}
 	for _, r := range d.Before {
 		if !slices.ContainsFunc(d.After, r.Equal) {
 			fmt.Fprintf(&b, "main: - %s\n", commandOf("route", r.Family, r.String()))
+		}
+	}
+	for _, r := range d.After {
+		if !slices.ContainsFunc(d.Before, r.Equal) {
+			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
 		}
 	}
 	for _, w := range d.RPFilter {

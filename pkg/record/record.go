@@ -35,6 +35,9 @@ type Attachment struct {
 	Key
 	// Netns is the path that the namespace had on ADD.
 	Netns string `json:"netns"`
+	// Unknown is set where an earlier record of the attachment could not be read:
+	// what is remembered here is then how an earlier ADD left things.
+	Unknown bool `json:"unknown,omitempty"`
 	// Tables and Sources name our rules and routes a second time, for the case
 	// that somebody has deleted one of the rules that tell whose they are.
 	Tables  []uint32       `json:"tables,omitempty"`

@@ -64,6 +64,13 @@ func (s Store) Load(namespace string) ([]Attachment, error) {
 	return all, errors.Join(faults...)
 }
 
+// Damaged reports whether something stands where an attachment's record does.
+// Where Load did not return it, it is not usable.
+func (s Store) Damaged(namespace string, key Key) bool {
+	_, err := os.Lstat(filepath.Join(s.dir, namespace, key.fileName()))
+	return err == nil
+}
+
 func read(path string) (Attachment, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -162,7 +169,8 @@ func (s Store) Remove(namespace string, key Key) error {
 // somebody else's doing and no reason for DEL to fail.
 func unlink(path string) error {
 	err := unix.Unlink(path)
-	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) {
+	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) ||
+		errors.Is(err, unix.ENAMETOOLONG) {
 		return nil
 	}
 	return &fs.PathError{Op: "unlink", Path: path, Err: err}

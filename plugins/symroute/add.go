@@ -34,13 +34,26 @@ func add(args *skel.CmdArgs) error {
 		return err
 	}
 	desired.Memory.Netns = args.Netns
+	desired.Memory.Unknown = p.unknown()
 	for _, note := range desired.Notes {
 		warn("%s", note)
 	}
 	if len(desired.NICs) == 0 {
 		return passOn(cfg)
 	}
+	if len(cfg.Prev.IPs) > 0 && len(desired.NICs[0].Sources) == 0 {
+		warn("none of the addresses in prevResult is %s's: it gets no source rules", args.IfName)
+	}
 	return p.establish(cfg, in, desired)
+}
+
+// unknown reports whether what was there before the attachment came cannot be
+// told any more, because its record was damaged.
+func (p *pod) unknown() bool {
+	if p.mine != nil {
+		return p.mine.Unknown
+	}
+	return p.store.Damaged(p.identity, p.key)
 }
 
 // passOn prints the result of the plugins before, as it came.

@@ -29,6 +29,9 @@ func check(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
+	if len(desired.NICs) == 0 && p.mine != nil && (len(p.mine.Tables) > 0 || len(p.mine.RPFilter.Wants) > 0) {
+		return plan.Deviations{{Kind: plan.Missing, What: "the interface " + args.IfName, Want: "present, as it was on ADD", Got: "none"}}
+	}
 	for _, note := range plan.Uncovered(p.seen, desired) {
 		warn("%s", note)
 	}

@@ -53,6 +53,10 @@ func (p *pod) remove() error {
 		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings and the main table stay as they are",
 			p.key.IfName, p.key.ContainerID)
 	}
+	if p.mine != nil && p.mine.Unknown {
+		warn("what was remembered of %s of container %s had been damaged: settings and the main table may stay as an earlier ADD left them",
+			p.key.IfName, p.key.ContainerID)
+	}
 	if err := p.revertAll(ops); err != nil {
 		return fmt.Errorf("DEL is not complete, call it again: %w", err)
 	}

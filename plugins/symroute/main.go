@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -20,6 +21,12 @@ interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
 To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
 
 func main() {
+	// skel would open CNI_NETNS once more after the verb, to compare it with our
+	// own namespace. kernel.Enter has done so before anything else, and for more
+	// than that path.
+	if err := os.Setenv("CNI_NETNS_OVERRIDE", "1"); err != nil {
+		warn("%v", err)
+	}
 	skel.PluginMainFuncs(skel.CNIFuncs{
 		Add:    guarded(add),
 		Del:    guarded(del),
@@ -36,7 +43,7 @@ func guarded(verb func(*skel.CmdArgs) error) func(*skel.CmdArgs) error {
 	return func(args *skel.CmdArgs) (err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				err = types.NewError(types.ErrInternal, fmt.Sprintf("internal error, please report it: %v", p), "")
+				err = types.NewError(types.ErrInternal, oneLine(fmt.Sprintf("internal error, please report it: %v", p)), "")
 			}
 		}()
 		if err := verb(args); err != nil {

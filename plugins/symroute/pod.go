@@ -103,7 +103,9 @@ func (p *pod) input(cfg *config.Config) plan.Input {
 	}
 	if cfg != nil && cfg.Prev != nil {
 		for _, itf := range cfg.Prev.Interfaces {
-			in.InPod = append(in.InPod, p.ns.Holds(itf.Sandbox))
+			// Some plugins name no sandbox for the interface they were called for.
+			itsOwn := itf.Name == p.key.IfName && itf.Sandbox == ""
+			in.InPod = append(in.InPod, itsOwn || p.ns.Holds(itf.Sandbox))
 		}
 	}
 	return in
