@@ -86,9 +86,12 @@ func mainRemoval(in Input) []Op {
 	defaults := originals(in)
 	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()))
 	after := defaultTargets(defaults, wishesOf(in.Seen, in.Others))
-	lost := lostInMove(in)
+	ours := lostInMove(in)
+	if in.Mine != nil && in.Mine.Wish != nil && !in.Mine.Wish.Take {
+		ours = append(ours, asHops(decodeRoutes(in.Seen, in.Mine.Wish.Saw))...) // we took them out
+	}
 	return mainOps(in, before, after, func(r fib.Route) bool {
-		return !slices.ContainsFunc(before, r.Equal) || slices.ContainsFunc(lost, r.Equal)
+		return !slices.ContainsFunc(before, r.Equal) || slices.ContainsFunc(ours, r.Equal)
 	})
 }
 

@@ -41,7 +41,7 @@ func originals(in Input) []fib.Route {
 	}
 	for i, r := range seen {
 		if r.Protocol != Protocol && !slices.ContainsFunc(known, r.Equal) && !slices.ContainsFunc(target, r.Equal) {
-			out = insertBefore(out, r, seen[i+1:])
+			out = insertAmong(out, r, seen[:i], seen[i+1:])
 		}
 	}
 	return out
@@ -63,13 +63,19 @@ func rememberedDefaults(in Input) []fib.Route {
 	return out
 }
 
-// insertBefore inserts a route before the first of others that is in the list.
-func insertBefore(list []fib.Route, r fib.Route, others []fib.Route) []fib.Route {
-	i := slices.IndexFunc(list, func(o fib.Route) bool { return besides(o, r) && slices.ContainsFunc(others, o.Equal) })
-	if i < 0 {
+// insertAmong inserts a route that somebody has added to those of the list: one
+// that stands in front of all others came in front (IPv4 does that), one that
+// stands behind them behind.
+func insertAmong(list []fib.Route, r fib.Route, ahead, behind []fib.Route) []fib.Route {
+	beside := func(o fib.Route) bool { return besides(o, r) }
+	next := slices.IndexFunc(list, func(o fib.Route) bool { return beside(o) && slices.ContainsFunc(behind, o.Equal) })
+	switch {
+	case next < 0:
 		return append(list, r)
+	case !slices.ContainsFunc(ahead, beside):
+		next = slices.IndexFunc(list, beside)
 	}
-	return slices.Insert(list, i, r)
+	return slices.Insert(list, next, r)
 }
 
 // mainWithoutUs is the main table as it would be had no attachment come.

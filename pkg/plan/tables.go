@@ -266,9 +266,19 @@ func (b *tableBuilder) reach(f fib.Family, hops []fib.Hop) {
 			return r.Family == f && len(r.Gateways()) == 0 && r.Dst.Bits() > 0 && r.Dst.Contains(g)
 		})
 		if !reachable {
-			b.add(b.route(f, fib.Host(g)))
+			b.add(b.linkRoute(f, g))
 		}
 	}
+}
+
+// linkRoute is the route to a next hop on the link, as main has it if it does.
+func (b *tableBuilder) linkRoute(f fib.Family, gateway netip.Addr) fib.Route {
+	for _, m := range b.fromMain(f) {
+		if m.Dst == fib.Host(gateway) && len(m.Gateways()) == 0 {
+			return m
+		}
+	}
+	return b.route(f, fib.Host(gateway))
 }
 
 // defaultRoute is the default, with what the result says of its packets' size.

@@ -129,11 +129,19 @@ func (a asker) locals(s plan.Source) []netip.Addr {
 	var out []netip.Addr
 	for _, x := range a.seen.Addresses {
 		ip := x.Prefix.Addr()
-		if s.Prefix.Contains(ip) && !x.Tentative && (fib.IsHost(s.Prefix) || x.Index == a.nic.Link.Index) {
+		if !s.Prefix.Contains(ip) || x.Tentative {
+			continue
+		}
+		if fib.IsHost(s.Prefix) || (x.Index == a.nic.Link.Index && !a.hasSource(ip)) {
 			out = append(out, ip)
 		}
 	}
 	return out
+}
+
+// hasSource reports whether an address of the NIC is a source itself.
+func (a asker) hasSource(ip netip.Addr) bool {
+	return slices.ContainsFunc(a.nic.Sources, func(s plan.Source) bool { return s.Prefix == fib.Host(ip) })
 }
 
 // remotes are the addresses that a table's sources are tried with: its

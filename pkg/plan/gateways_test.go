@@ -1,0 +1,439 @@
+package plan_test
+
+import "testing"
+
+// second is a pod with a NIC that came first and one that is to be set up.
+const second = `
+	eth0
+	10.244.0.5/24
+	net1
+	10.20.30.5/24
+	-4 route default via 10.244.0.1 dev eth0
+`
+
+// gatewayScenarios tell where the gateway of a source comes from.
+func gatewayScenarios() []scenario {
+	return []scenario{
+		{
+			name:       "one address and its gateway",
+			pod:        second,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}]}`},
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				rp_filter net1: effectively loose (2)`,
+		},
+		{
+			name: "several addresses with one gateway share a table",
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1
+				10.20.30.5/24
+				10.20.30.6/24`,
+			attachment: attachment{prev: `{"ips": [
+				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
+				{"address": "10.20.30.6/24", "gateway": "10.20.30.1"}]}`},
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32763: from 10.20.30.6 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.6 unreachable proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				rp_filter net1: effectively loose (2)`,
+		},
+		{
+			name: "each gateway has a table, in which its own address is preferred",
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1
+				10.20.30.5/24
+				10.20.30.6/24
+				192.0.2.7/28`,
+			attachment: attachment{prev: `{"ips": [
+				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
+				{"address": "10.20.30.6/24", "gateway": "10.20.30.2"},
+				{"address": "192.0.2.7/28", "gateway": "192.0.2.1"}]}`},
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32763: from 10.20.30.6 lookup 7301 proto 73
+				-4 rule 32763: from 192.0.2.7 lookup 7302 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7301 proto 73
+				-4 rule 32764: from all oif net1 lookup 7302 proto 73
+				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.6 unreachable proto 73
+				-4 rule 32765: from 192.0.2.7 unreachable proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 192.0.2.0/28 dev net1 table 7300 proto 73 scope link src 192.0.2.7
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7301 proto 73 scope link src 10.20.30.6
+				-4 route 192.0.2.0/28 dev net1 table 7301 proto 73 scope link src 192.0.2.7
+				-4 route default via 10.20.30.2 dev net1 table 7301 proto 73
+				-4 route 192.0.2.0/28 dev net1 table 7302 proto 73 scope link src 192.0.2.7
+				-4 route 10.20.30.0/24 dev net1 table 7302 proto 73 scope link src 10.20.30.5
+				-4 route default via 192.0.2.1 dev net1 table 7302 proto 73
+				rp_filter net1: effectively loose (2)`,
+		},
+		{
+			name: "dual stack shares the number of a table",
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1
+				10.20.30.5/24
+				2001:db8:30::5/64`,
+			attachment: attachment{prev: `{"ips": [
+				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
+				{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				-6 route default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024
+				rp_filter net1: effectively loose (2)`,
+		},
+		{
+			name: "two gateways in one family, one in the other",
+			pod: `
+				net1
+				10.20.30.5/24
+				10.20.31.5/24
+				2001:db8:30::5/64`,
+			attachment: attachment{prev: `{"ips": [
+				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
+				{"address": "10.20.31.5/24", "gateway": "10.20.31.1"},
+				{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
+			only: "oif",
+			want: `
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7301 proto 73
+				-6 rule 32764: from all oif net1 lookup 7300 proto 73`,
+		},
+		{
+			name: "IPv6 only",
+			pod: `
+				eth0
+				2001:db8:1::5/64
+				net1
+				2001:db8:30::5/64
+				-6 route default via 2001:db8:1::1 dev eth0`,
+			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
+			want: `
+				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73
+				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024
+				rp_filter net1: effectively loose (2)`,
+		},
+		{
+			name: "first the gateways key",
+			pod:  second + `-4 route default via 10.20.30.4 dev net1 metric 100`,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.30.254"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}], "routes": [{"dst": "0.0.0.0/0", "gw": "10.20.30.2"}]}`,
+			},
+			only: "route default",
+			want: `
+				-4 route default via 10.20.30.254 dev net1 table 7300 proto 73
+				main: - -4 route default via 10.20.30.4 dev net1 proto boot metric 100`,
+		},
+		{
+			name: "then the address itself",
+			pod:  second + `-4 route default via 10.20.30.4 dev net1 metric 100`,
+			attachment: attachment{
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}], "routes": [{"dst": "0.0.0.0/0", "gw": "10.20.30.2"}]}`,
+			},
+			only: "7300 proto 73",
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73`,
+		},
+		{
+			name: "then the default route of the result whose next hop the subnet holds",
+			pod:  second + `-4 route default via 10.20.30.4 dev net1 metric 100`,
+			attachment: attachment{
+				prev: `{"ips": [{"address": "10.20.30.5/24"}], "routes": [
+					{"dst": "0.0.0.0/0", "gw": "192.0.2.1"},
+					{"dst": "172.16.0.0/12", "gw": "10.20.30.9"},
+					{"dst": "0.0.0.0/0", "gw": "10.20.30.3", "table": 100},
+					{"dst": "0.0.0.0/0", "gw": "10.20.30.2"}]}`,
+			},
+			only: "default via",
+			want: `
+				-4 route default via 10.20.30.2 dev net1 table 7300 proto 73
+				main: - -4 route default via 10.20.30.4 dev net1 proto boot metric 100`,
+		},
+		{
+			name: "then any default route of the result",
+			pod:  second + `-4 route default via 10.20.30.4 dev net1 metric 100`,
+			attachment: attachment{
+				prev: `{"ips": [{"address": "10.20.30.5/24"}], "routes": [{"dst": "0.0.0.0/0", "gw": "192.0.2.1"}]}`,
+			},
+			only: "7300 proto 73",
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 192.0.2.1 dev net1 table 7300 proto 73 scope link
+				-4 route default via 192.0.2.1 dev net1 table 7300 proto 73`,
+		},
+		{
+			name: "last the kernel's best default by the NIC",
+			pod: second + `
+				-4 route default via 10.20.30.3 dev net1 metric 200
+				-4 route default via 10.20.30.4 dev net1 metric 100`,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}], "routes": [{"dst": "0.0.0.0/0"}]}`},
+			only:       "default via",
+			want: `
+				-4 route default via 10.20.30.4 dev net1 table 7300 proto 73
+				main: - -4 route default via 10.20.30.4 dev net1 proto boot metric 100
+				main: - -4 route default via 10.20.30.3 dev net1 proto boot metric 200`,
+		},
+		{
+			name: "the kernel's default by several gateways, with their weights and flags",
+			pod: `
+				net1
+				10.20.30.5/24
+				-4 route default nexthop via 10.20.30.2 dev net1 weight 5 nexthop via 192.0.2.1 dev net1 weight 1 onlink`,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
+			only:       "7300 proto 73",
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route default table 7300 proto 73 nexthop via 10.20.30.2 dev net1 weight 5 nexthop via 192.0.2.1 dev net1 weight 1 onlink`,
+		},
+		{
+			name:       "the kernel's default without a gateway",
+			pod:        `net1` + "\n" + `10.20.30.5/24` + "\n" + `-4 route default dev net1`,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
+			only:       "route",
+			want: `
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route default dev net1 table 7300 proto 73 scope link`,
+		},
+		{
+			name: "a default by router advertisement is a gateway too",
+			pod: `
+				net1
+				2001:db8:30::5/64
+				-6 route default via fe80::1 dev net1 proto ra metric 1024 expires`,
+			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`},
+			only:       "default",
+			want:       `-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
+		},
+		{
+			name:       "no gateway",
+			pod:        second,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				rp_filter net1: effectively loose (2)`,
+		},
+		{
+			name: "another NIC's default is none of this one's",
+			pod:  second,
+			attachment: attachment{prev: `{"interfaces": [{"name": "net1", "sandbox": "/pod"}],
+				"ips": [{"address": "10.20.30.5/24", "interface": 0}], "routes": [{"dst": "10.96.0.0/12", "gw": "10.20.30.9"}]}`},
+			only: "route",
+			want: `
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 10.96.0.0/12 via 10.20.30.9 dev net1 table 7300 proto 73`,
+		},
+		{
+			name:       "a next hop on the link, outside of every subnet",
+			pod:        second,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "169.254.1.1"}]}`},
+			only:       "route",
+			want: `
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 169.254.1.1 dev net1 table 7300 proto 73 scope link
+				-4 route default via 169.254.1.1 dev net1 table 7300 proto 73`,
+		},
+		{
+			name: "a /32 and a /128, whose gateways no prefix holds",
+			pod: `
+				eth0
+				net1
+				10.20.30.5/32
+				2001:db8:30::5/128
+				-4 route 169.254.1.1 dev net1
+				-4 route default via 169.254.1.1 dev net1
+				-6 route 2001:db8:ff::1 dev net1
+				-6 route default via 2001:db8:ff::1 dev net1`,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/32"}, {"address": "2001:db8:30::5/128"}],
+				"routes": [{"dst": "169.254.1.1/32", "scope": 253}, {"dst": "0.0.0.0/0", "gw": "169.254.1.1"}]}`},
+			only: "route",
+			want: `
+				-4 route 169.254.1.1 dev net1 table 7300 proto 73 scope link
+				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route 2001:db8:ff::1 dev net1 table 7300 proto 73 metric 1024
+				-4 route default via 169.254.1.1 dev net1 table 7300 proto 73
+				-6 route default via 2001:db8:ff::1 dev net1 table 7300 proto 73 metric 1024`,
+		},
+		{
+			name: "a configured gateway serves the sources whose subnet holds it",
+			pod: `
+				net1
+				10.20.30.5/24
+				10.20.31.5/24`,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.31.254"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`,
+			},
+			only: "default",
+			want: `
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				-4 route default via 10.20.31.254 dev net1 table 7301 proto 73`,
+		},
+		{
+			name: "several configured gateways of a subnet share the load",
+			pod:  second,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.30.254", "10.20.30.253"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}]}`,
+			},
+			only: "default",
+			want: `-4 route default table 7300 proto 73 nexthop via 10.20.30.253 dev net1 weight 1 nexthop via 10.20.30.254 dev net1 weight 1`,
+		},
+		{
+			name: "a configured link-local gateway serves all sources of its family",
+			pod: `
+				net1
+				10.20.30.5/24
+				2001:db8:30::5/64
+				2001:db8:31::5/64`,
+			attachment: attachment{
+				conf: `"gateways": ["fe80::1"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
+					{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}, {"address": "2001:db8:31::5/64", "gateway": "2001:db8:31::1"}]}`,
+			},
+			only: "default",
+			want: `
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
+		},
+		{
+			name: "a configured gateway for a /32 serves all sources of its family",
+			pod: `
+				net1
+				10.20.30.5/24
+				192.0.2.7/32`,
+			attachment: attachment{
+				conf: `"gateways": ["198.51.100.1"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "192.0.2.7/32"}]}`,
+			},
+			only: "7300 proto 73",
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32763: from 192.0.2.7 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 198.51.100.1 dev net1 table 7300 proto 73 scope link
+				-4 route default via 198.51.100.1 dev net1 table 7300 proto 73`,
+		},
+		{
+			name: "a configured gateway in a subnet serves a /32 that has no other",
+			pod: `
+				net1
+				10.20.30.5/24
+				192.0.2.7/32`,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.30.254"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "192.0.2.7/32"}]}`,
+			},
+			only: "lookup 7300",
+			want: `
+				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32763: from 192.0.2.7 lookup 7300 proto 73
+				-4 rule 32764: from all oif net1 lookup 7300 proto 73`,
+		},
+		{
+			name: "gateways of a family that the NIC does not have are passed over",
+			pod: `
+				net1 noipv6
+				10.20.30.5/24`,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.30.254", "2001:db8:30::1"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "2001:db8:30::5/64"}]}`,
+			},
+			only: "default",
+			want: `-4 route default via 10.20.30.254 dev net1 table 7300 proto 73`,
+		},
+	}
+}
+
+func TestGateways(t *testing.T) { runScenarios(t, gatewayScenarios()) }
+
+func TestGatewayFaults(t *testing.T) {
+	runRefusals(t, []refusal{
+		{
+			name: "a gateway in no subnet",
+			pod:  second,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.30.254", "10.20.31.1"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			},
+			faults: []string{"gateways[1]"},
+			want:   "gateways[1]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them",
+		},
+		{
+			name: "every one of them is named",
+			pod: `
+				net1
+				10.20.30.5/24
+				2001:db8:30::5/64`,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.31.1", "2001:db8:31::1"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "2001:db8:30::5/64"}]}`,
+			},
+			faults: []string{"gateways[0]", "gateways[1]"},
+			want: "gateways[0]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them; " +
+				"gateways[1]: 2001:db8:31::1 is in no subnet of the attachment (2001:db8:30::/64 of net1): name a gateway in one of them",
+		},
+		{
+			name: "a gateway that is required",
+			pod:  second,
+			attachment: attachment{
+				conf: `"requireGateway": true`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			},
+			faults: []string{"requireGateway"},
+			want:   "requireGateway: the source 10.20.30.5 of net1 has no gateway: name one in gateways, or let the IPAM plugin return one",
+		},
+		{
+			name: "a gateway that is required of one family only",
+			pod: `
+				net1
+				10.20.30.5/24
+				2001:db8:30::5/64`,
+			attachment: attachment{
+				conf: `"requireGateway": true`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "2001:db8:30::5/64"}]}`,
+			},
+			faults: []string{"requireGateway"},
+			want:   "requireGateway: the source 2001:db8:30::5 of net1 has no gateway: name one in gateways, or let the IPAM plugin return one",
+		},
+	})
+}

@@ -1,0 +1,515 @@
+package plan_test
+
+import (
+	order "cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// model is a small model of the kernel: what a sequence of changes does to a
+// pod, and which changes the kernel refuses. It knows
+//
+//   - that a rule comes behind those of its priority, and is refused if it is
+//     there already;
+//   - that IPv4 routes of one place stand in an order, and that IPv6 ones with a
+//     gateway are hops of one route, to be deleted one by one;
+//   - that a route needs its interface up, its gateway on a link that is routed,
+//     and, in IPv4, its preferred source on the pod;
+//   - that a write to conf/default spreads to the devices whose own number was
+//     never written (devinet_copy_dflt_conf).
+type model struct {
+	links     []fib.Link
+	addresses []fib.Address
+	rules     []fib.Rule
+	routes    []fib.Route // an IPv6 one has one hop, with its weight
+	all, def  int
+	written   map[int]bool // devices whose rp_filter was written, by index
+	bornSo    bool         // default was written, which new devices inherit
+}
+
+func newModel(s *fib.Snapshot) *model {
+	m := &model{
+		links: slices.Clone(s.Links), addresses: slices.Clone(s.Addresses), rules: slices.Clone(s.Rules),
+		all: s.RPFilterAll, def: s.RPFilterDefault, written: map[int]bool{},
+	}
+	for _, l := range s.Links { // what differs from the default must have been written
+		m.written[l.Index] = l.RPFilter != s.RPFilterDefault
+	}
+	for _, r := range s.Routes {
+		m.routes = append(m.routes, siblings(r)...)
+	}
+	return m
+}
+
+// siblings divides an IPv6 route into its hops.
+func siblings(r fib.Route) []fib.Route {
+	if r.Family == fib.V4 {
+		return []fib.Route{r}
+	}
+	var out []fib.Route
+	for _, h := range r.Hops {
+		h.Weight = max(h.Weight, 1)
+		r.Hops = []fib.Hop{h}
+		out = append(out, r)
+	}
+	return out
+}
+
+// observe reads the model as the kernel is read: with the routes of some tables,
+// or without any named, of all.
+func (m *model) observe(tables ...uint32) *fib.Snapshot {
+	s := &fib.Snapshot{
+		Links: slices.Clone(m.links), Addresses: slices.Clone(m.addresses), Rules: slices.Clone(m.rules),
+		RPFilterAll: m.all, RPFilterDefault: m.def,
+	}
+	for _, r := range m.routes {
+		if len(tables) > 0 && !slices.Contains(tables, r.Table) {
+			continue
+		}
+		r.Hops = slices.Clone(r.Hops)
+		if i := slices.IndexFunc(s.Routes, func(o fib.Route) bool { return o.SamePlace(r) && ecmp(o) && ecmp(r) }); i >= 0 {
+			s.Routes[i].Hops = append(s.Routes[i].Hops, r.Hops...)
+		} else {
+			s.Routes = append(s.Routes, r)
+		}
+	}
+	for i, r := range s.Routes {
+		if r.Family == fib.V6 && len(r.Hops) == 1 {
+			s.Routes[i].Hops[0].Weight = 0
+		}
+	}
+	return s
+}
+
+// ecmp reports whether an IPv6 route can be a hop among others
+// (rt6_qualify_for_ecmp).
+func ecmp(r fib.Route) bool {
+	return r.Family == fib.V6 && r.NexthopID == 0 && r.Protocol != unix.RTPROT_RA && len(r.Gateways()) > 0
+}
+
+// born adds a device with its addresses and routes, as another plugin brings it
+// to the pod. Of routes at one place IPv4 has the newest first.
+func (m *model) born(from *fib.Snapshot, name string) {
+	l, _ := from.Link(name)
+	l.RPFilter = m.def
+	m.links = append(m.links, l)
+	m.written[l.Index] = m.bornSo
+	for _, a := range from.Addresses {
+		if a.Index == l.Index {
+			m.addresses = append(m.addresses, a)
+		}
+	}
+	for _, r := range slices.Backward(from.Routes) {
+		for _, sibling := range siblings(r.Through(l.Index, false)) {
+			switch {
+			case len(sibling.Hops) == 0: // none of its own
+			case sibling.Family == fib.V4:
+				m.routes = slices.Insert(m.routes, 0, sibling)
+			default:
+				m.routes = append(m.routes, sibling)
+			}
+		}
+	}
+	m.sortRoutes()
+}
+
+// died removes a device, and with it what the kernel removes.
+func (m *model) died(name string) {
+	l := *m.link(name)
+	m.links = slices.DeleteFunc(m.links, func(x fib.Link) bool { return x.Index == l.Index })
+	m.addresses = slices.DeleteFunc(m.addresses, func(a fib.Address) bool { return a.Index == l.Index })
+	m.routes = slices.DeleteFunc(m.routes, func(r fib.Route) bool { return r.Uses(l.Index) })
+}
+
+func (m *model) link(name string) *fib.Link {
+	i := slices.IndexFunc(m.links, func(l fib.Link) bool { return l.Name == name })
+	if i < 0 {
+		panic("the test speaks of a device that is not there: " + name)
+	}
+	return &m.links[i]
+}
+
+// apply carries out one change, or refuses it with the kernel's error.
+func (m *model) apply(op plan.Op) error {
+	switch op := op.(type) {
+	case plan.AddRule:
+		return m.addRule(op.Rule)
+	case plan.DelRule:
+		return m.delRule(op.Rule)
+	case plan.MoveRule:
+		return m.moveRules(op.Rules)
+	case plan.AddRoute:
+		return m.addRoute(op.Route)
+	case plan.DelRoute:
+		return m.delRoute(op.Route)
+	case plan.PutIn:
+		return m.putIn(op)
+	case plan.TakeOut:
+		return m.takeOut(op.Route)
+	case plan.Set:
+		return m.set(op)
+	}
+	return fmt.Errorf("unknown operation %T", op)
+}
+
+func (m *model) addRule(r fib.Rule) error {
+	if slices.Contains(m.rules, r) {
+		return unix.EEXIST
+	}
+	m.appendRule(r)
+	return nil
+}
+
+// appendRule adds a rule behind those of its priority, be it a second time.
+func (m *model) appendRule(r fib.Rule) {
+	behind := 0
+	for i, o := range m.rules {
+		if byFamilyAndPriority(o, r) <= 0 {
+			behind = i + 1
+		}
+	}
+	m.rules = slices.Insert(m.rules, behind, r)
+}
+
+// moveRules moves rules as pkg/kernel does it: a second one is added before the
+// first is deleted.
+func (m *model) moveRules(rules []fib.Rule) error {
+	for _, r := range rules {
+		if !slices.Contains(m.rules, r) {
+			return unix.ENOENT
+		}
+		m.appendRule(r)
+		if err := m.delRule(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *model) delRule(r fib.Rule) error {
+	i := slices.Index(m.rules, r)
+	if i < 0 {
+		return unix.ENOENT
+	}
+	m.rules = slices.Delete(m.rules, i, i+1)
+	return nil
+}
+
+func (m *model) addRoute(r fib.Route) error {
+	if slices.ContainsFunc(m.routes, r.SamePlace) {
+		return unix.EEXIST
+	}
+	return m.appendRoute(r)
+}
+
+// appendRoute adds a route behind those of its place.
+func (m *model) appendRoute(r fib.Route) error {
+	if err := m.acceptable(r); err != nil {
+		return err
+	}
+	for _, sibling := range siblings(r) {
+		if slices.ContainsFunc(m.routes, sameNextHop(sibling)) {
+			return unix.EEXIST
+		}
+		m.routes = append(m.routes, sibling)
+	}
+	m.sortRoutes()
+	return nil
+}
+
+// sameNextHop is what the kernel takes for the same route within one place: in
+// IPv4 the very same (fib_table_insert), in IPv6 one with the same next hop
+// (rt6_duplicate_nexthop).
+func sameNextHop(r fib.Route) func(fib.Route) bool {
+	if r.Family == fib.V4 {
+		return r.Equal
+	}
+	return func(o fib.Route) bool {
+		return o.SamePlace(r) && o.Type == r.Type && slices.EqualFunc(o.Hops, r.Hops, func(a, b fib.Hop) bool {
+			return a.Index == b.Index && a.Gateway == b.Gateway
+		})
+	}
+}
+
+// acceptable refuses what fib_create_info and ip6_route_info_create refuse.
+func (m *model) acceptable(r fib.Route) error {
+	for _, h := range r.Hops {
+		i := slices.IndexFunc(m.links, func(l fib.Link) bool { return l.Index == h.Index })
+		switch {
+		case i < 0:
+			return unix.ENODEV
+		case !m.links[i].Up:
+			return unix.ENETDOWN
+		case !m.reachable(r, h):
+			return unix.ENETUNREACH
+		}
+	}
+	if r.PrefSrc.IsValid() && !slices.ContainsFunc(m.addresses, func(a fib.Address) bool { return a.Prefix.Addr() == r.PrefSrc }) {
+		return unix.EINVAL
+	}
+	return nil
+}
+
+// reachable reports whether a gateway is on a link: by the route's own table, by
+// main, or by a table that packets out of the device are sent to.
+func (m *model) reachable(r fib.Route, h fib.Hop) bool {
+	g := h.Gateway
+	if !g.IsValid() || h.OnLink || (g.Is6() && g.IsLinkLocalUnicast()) {
+		return true
+	}
+	asked := []uint32{r.Table, unix.RT_TABLE_MAIN}
+	for _, rule := range m.rules {
+		out := slices.IndexFunc(m.links, func(l fib.Link) bool { return l.Name == rule.OIF && l.Index == h.Index })
+		if out >= 0 && rule.IIF == "" {
+			asked = append(asked, rule.Table)
+		}
+	}
+	return slices.ContainsFunc(m.routes, func(o fib.Route) bool {
+		return slices.Contains(asked, o.Table) && o.Family == r.Family && o.Uses(h.Index) && len(o.Gateways()) == 0 && o.Dst.Contains(g)
+	})
+}
+
+// sortRoutes brings routes into the order of a dump, in which those of one place
+// keep theirs.
+func (m *model) sortRoutes() {
+	slices.SortStableFunc(m.routes, func(a, b fib.Route) int {
+		return order.Or(
+			order.Compare(a.Family, b.Family), order.Compare(a.Table, b.Table),
+			a.Dst.Addr().Compare(b.Dst.Addr()), order.Compare(a.Dst.Bits(), b.Dst.Bits()),
+			order.Compare(b.TOS, a.TOS), order.Compare(a.Metric, b.Metric),
+		)
+	})
+}
+
+// delRoute deletes the route, which must be the very same; of an IPv6 one the
+// hops, by next hop and protocol.
+func (m *model) delRoute(r fib.Route) error {
+	if r.Family == fib.V4 {
+		return m.delFirst(r.Equal)
+	}
+	for _, sibling := range siblings(r) {
+		same := sameNextHop(sibling)
+		if err := m.delFirst(func(o fib.Route) bool { return same(o) && o.Protocol == sibling.Protocol }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOut deletes a route as pkg/kernel does it for those of others: in IPv6
+// whatever its protocol.
+func (m *model) takeOut(r fib.Route) error {
+	if r.Family == fib.V4 {
+		return m.delRoute(r)
+	}
+	for _, sibling := range siblings(r) {
+		if err := m.delFirst(sameNextHop(sibling)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *model) delFirst(match func(fib.Route) bool) error {
+	i := slices.IndexFunc(m.routes, match)
+	if i < 0 {
+		return unix.ESRCH
+	}
+	m.routes = slices.Delete(m.routes, i, i+1)
+	return nil
+}
+
+// putIn inserts a route as pkg/kernel does it with the kernel's means: in front
+// of its place (IPv4 alone) or behind.
+func (m *model) putIn(op plan.PutIn) error {
+	for _, step := range m.putInSteps(op) {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putInSteps are the requests that a PutIn is made of, between any two of which
+// it can be killed.
+func (m *model) putInSteps(op plan.PutIn) []func() error {
+	if op.Route.Family == fib.V4 && op.Place.First {
+		return []func() error{func() error { return m.prepend(op.Route) }}
+	}
+	steps := []func() error{func() error {
+		err := m.appendRoute(op.Route)
+		if errors.Is(err, unix.EEXIST) && len(op.Place.Before) > 0 {
+			err = nil // it is there, and those behind it may not be
+		}
+		return err
+	}}
+	for _, behind := range op.Place.Before {
+		there := false
+		steps = append(steps,
+			func() error { there = m.takeOut(behind) == nil; return nil },
+			func() error {
+				if !there {
+					return nil // it has gone in the meantime
+				}
+				return m.appendRoute(behind)
+			})
+	}
+	return steps
+}
+
+func (m *model) prepend(r fib.Route) error {
+	if err := m.acceptable(r); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(m.routes, sameNextHop(r)) {
+		return unix.EEXIST
+	}
+	m.routes = slices.Insert(m.routes, 0, r)
+	m.sortRoutes()
+	return nil
+}
+
+func (m *model) set(op plan.Set) error {
+	at := m.setting(op.Device, op.Key)
+	if at == nil {
+		return unix.ENOENT
+	}
+	if *at != op.Was {
+		return fmt.Errorf("%s: was %d, not %d", op, *at, op.Was)
+	}
+	*at = op.Value
+	if op.Key != "rp_filter" || op.Device == "all" {
+		return nil
+	}
+	if op.Device != "default" {
+		m.written[m.link(op.Device).Index] = true
+		return nil
+	}
+	m.bornSo = true
+	for i, l := range m.links {
+		if !m.written[l.Index] && l.HasIPv4 {
+			m.links[i].RPFilter = op.Value
+		}
+	}
+	return nil
+}
+
+// setting finds the number behind a file of /proc/sys/net/ipv4/conf.
+func (m *model) setting(name, key string) *int {
+	switch name {
+	case "all":
+		return &m.all
+	case "default":
+		return &m.def
+	}
+	l := m.link(name)
+	if !l.HasIPv4 {
+		return nil
+	}
+	return map[string]*int{
+		"rp_filter": &l.RPFilter, "arp_ignore": &l.ARPIgnore, "arp_announce": &l.ARPAnnounce, "arp_filter": &l.ARPFilter,
+	}[key]
+}
+
+// effective lists the effective rp_filter of each device, and, as "new", of one
+// that would come now.
+func (m *model) effective() map[string]int {
+	modes := map[string]int{"new": max(m.all, m.def)}
+	for _, l := range m.links {
+		modes[l.Name] = max(m.all, l.RPFilter)
+	}
+	return modes
+}
+
+// defaults lists the families that main has a default route of.
+func (m *model) defaults() []fib.Family {
+	var out []fib.Family
+	for _, f := range fib.Families() {
+		if slices.ContainsFunc(m.routes, func(r fib.Route) bool {
+			return r.Table == unix.RT_TABLE_MAIN && r.Family == f && r.IsDefault()
+		}) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// vacant answers for a table as pkg/kernel does.
+func (m *model) vacant(table uint32) (bool, error) {
+	return !slices.ContainsFunc(m.routes, func(r fib.Route) bool { return r.Table == table }), nil
+}
+
+// text prints all that the changes can touch, as iproute2 would.
+func (m *model) text() []string {
+	var out []string
+	s := m.observe()
+	for _, r := range s.Rules {
+		out = append(out, fmt.Sprintf("%s rule %s", option(r.Family), r))
+	}
+	for _, r := range s.Routes {
+		out = append(out, fmt.Sprintf("%s route %s", option(r.Family), r))
+	}
+	for _, l := range s.Links {
+		out = append(out, fmt.Sprintf("%s: rp_filter=%d arp_ignore=%d arp_announce=%d arp_filter=%d", l.Name, l.RPFilter, l.ARPIgnore, l.ARPAnnounce, l.ARPFilter))
+	}
+	return append(out, fmt.Sprintf("rp_filter all=%d default=%d", m.all, m.def))
+}
+
+func option(f fib.Family) string {
+	if f == fib.V6 {
+		return "-6"
+	}
+	return "-4"
+}
+
+// TestModel holds the model to what was seen of the kernel.
+func TestModel(t *testing.T) {
+	m := newModel(parsePod(t, `
+		eth0
+		10.244.0.5/24
+		2001:db8:1::5/64
+		net1
+		10.20.30.5/24
+		2001:db8:2::5/64
+		-4 route default via 10.244.0.1 dev eth0
+		-6 route default via 2001:db8:1::1 dev eth0`))
+	route := func(line string) fib.Route { return parseRoute(t, m.observe(), line) }
+	refused := func(op plan.Op, want error) {
+		t.Helper()
+		if err := m.apply(op); err != want { //nolint:errorlint // the model returns bare numbers
+			t.Errorf("%s: got %v, want %v", op, err, want)
+		}
+	}
+	done := func(op plan.Op) { t.Helper(); refused(op, nil) }
+
+	done(plan.PutIn{Route: route("-4 route default via 10.20.30.1 dev net1"), Place: plan.Place{First: true}})
+	refused(plan.AddRoute{Route: route("-4 route default via 10.20.30.2 dev net1")}, unix.EEXIST)
+	done(plan.PutIn{Route: route("-6 route default via 2001:db8:2::1 dev net1")})
+	refused(plan.TakeOut{Route: route("-6 route default via 2001:db8:2::2 dev net1")}, unix.ESRCH)
+	refused(plan.AddRoute{Route: route("-4 route default via 192.0.2.1 dev net1 table 7300")}, unix.ENETUNREACH)
+	refused(plan.AddRoute{Route: route("-4 route 192.0.2.0/24 dev net1 table 7300 src 192.0.2.1")}, unix.EINVAL)
+	done(plan.Set{Device: "default", Key: "rp_filter", Was: 0, Value: 1})
+	done(plan.Set{Device: "net1", Key: "rp_filter", Was: 1, Value: 2})
+	done(plan.Set{Device: "default", Key: "rp_filter", Was: 1, Value: 0})
+
+	got := slices.DeleteFunc(m.text(), func(line string) bool { return !strings.Contains(line, "default") })
+	want := lines(`
+		-4 rule 32767: from all lookup default
+		-4 route default via 10.20.30.1 dev net1 proto boot
+		-4 route default via 10.244.0.1 dev eth0 proto boot
+		-6 route default proto boot metric 1024 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:2::1 dev net1 weight 1
+		rp_filter all=0 default=0`)
+	compare(t, "routes", want, got)
+	if diff := cmp.Diff(map[string]int{"lo": 0, "eth0": 0, "net1": 2, "new": 0}, m.effective()); diff != "" {
+		t.Errorf("modes (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,457 @@
+package plan_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// dualPod has all that CHECK looks at.
+const dualPod = `
+	eth0
+	10.244.0.5/24
+	net1
+	10.20.30.5/24
+	2001:db8:30::5/64
+	-4 route default via 10.20.30.1 dev net1
+	-4 route default via 10.244.0.1 dev eth0
+	-6 route default via fe80::9 dev eth0
+`
+
+const dualResult = `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`
+
+// mishap is a change by somebody else.
+type mishap func(t *testing.T, p *pod)
+
+// without deletes a rule or route, given as it prints.
+func without(line string) mishap {
+	return func(t *testing.T, p *pod) {
+		t.Helper()
+		s := p.kernel.observe()
+		var gone int
+		for _, r := range s.Rules {
+			if fmt.Sprintf("%s rule %s", option(r.Family), r) == line {
+				gone++
+				p.apply([]plan.Op{plan.DelRule{Rule: r}})
+			}
+		}
+		for _, r := range s.Routes {
+			if fmt.Sprintf("%s route %s", option(r.Family), r) == line {
+				gone++
+				p.apply([]plan.Op{plan.DelRoute{Route: r}})
+			}
+		}
+		if gone != 1 {
+			t.Fatalf("%d of %q", gone, line)
+		}
+	}
+}
+
+// withRule adds a rule behind those of its priority, be it a second time.
+func withRule(line string) mishap {
+	return func(t *testing.T, p *pod) { t.Helper(); p.kernel.appendRule(parseRule(t, line)) }
+}
+
+func withRoute(line string) mishap {
+	return func(t *testing.T, p *pod) {
+		t.Helper()
+		p.apply([]plan.Op{plan.AddRoute{Route: parseRoute(t, p.kernel.observe(), line)}})
+	}
+}
+
+func withSetting(device, key string, value int) mishap {
+	return func(t *testing.T, p *pod) { t.Helper(); *p.kernel.setting(device, key) = value }
+}
+
+func TestVerify(t *testing.T) {
+	all := func(list ...mishap) []mishap { return list }
+	for _, tc := range []struct {
+		name string
+		attachment
+		mishaps []mishap
+		want    string
+	}{
+		{
+			name: "nothing happened",
+		},
+		{
+			name:    "the source rule is gone",
+			mishaps: all(without("-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73")),
+			want:    `missing: IPv4 rule "32763: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
+		},
+		{
+			name:    "the device rule is gone",
+			mishaps: all(without("-6 rule 32764: from all oif net1 lookup 7300 proto 73")),
+			want:    `missing: IPv6 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none`,
+		},
+		{
+			name: "both device rules are gone",
+			mishaps: all(
+				without("-4 rule 32764: from all oif net1 lookup 7300 proto 73"),
+				without("-6 rule 32764: from all oif net1 lookup 7300 proto 73")),
+			want: `
+				missing: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none
+				missing: IPv6 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none`,
+		},
+		{
+			name:    "the refusal is gone",
+			mishaps: all(without("-4 rule 32765: from 10.20.30.5 unreachable proto 73")),
+			want:    `missing: IPv4 rule "32765: from 10.20.30.5 unreachable proto 73": want present, got none`,
+		},
+		{
+			name:    "a rule is there twice",
+			mishaps: all(withRule("-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73")),
+			want:    `foreign: IPv4 rule "32763: from 10.20.30.5 lookup 7300 proto 73": want present once, got 2 of it`,
+		},
+		{
+			name:    "a rule has a twin under another protocol",
+			mishaps: all(withRule("-4 rule 32764: from all oif net1 lookup 7300 proto static")),
+			want: `foreign: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; ` +
+				`decided by the rule "32764: from all oif net1 lookup 7300 proto static"`,
+		},
+		{
+			name:    "a rule is gone and its twin is there",
+			mishaps: all(without("-4 rule 32764: from all oif net1 lookup 7300 proto 73"), withRule("-4 rule 32764: from all oif net1 lookup 7300")),
+			want: `
+				foreign: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; decided by the rule "32764: from all oif net1 lookup 7300"
+				missing: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none`,
+		},
+		{
+			name:    "the table was emptied",
+			mishaps: all(without("-4 route default via 10.20.30.1 dev net1 table 7300 proto 73"), without("-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5")),
+			want: `
+				missing: IPv4 route "10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5": want present, got none
+				missing: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got none`,
+		},
+		{
+			name: "the gateway is another",
+			mishaps: all(without("-4 route default via 10.20.30.1 dev net1 table 7300 proto 73"),
+				withRoute("-4 route default via 10.20.30.2 dev net1 table 7300 proto 73")),
+			want: `
+				missing: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got "default via 10.20.30.2 dev net1 table 7300 proto 73"
+				foreign: the table 7300: want our routes alone, got the route "default via 10.20.30.2 dev net1 table 7300 proto 73"`,
+		},
+		{
+			name:    "a route of somebody else in the table",
+			mishaps: all(withRoute("-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300 proto static")),
+			want:    `foreign: the table 7300: want our routes alone, got the route "192.0.2.0/24 via 10.20.30.9 dev net1 table 7300 proto static"`,
+		},
+		{
+			name:    "routes of somebody else in other tables are none of ours",
+			mishaps: all(withRoute("-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7301 proto 73"), withRoute("-4 route 192.0.2.0/24 via 10.244.0.9 dev eth0")),
+		},
+		{
+			name:    "main has lost its default",
+			mishaps: all(without("-4 route default via 10.244.0.1 dev eth0 proto boot")),
+			want:    `missing: the IPv4 default route of the main table: want one, as there was on ADD, got none`,
+		},
+		{
+			name: "main has got another default",
+			mishaps: all(without("-4 route default via 10.244.0.1 dev eth0 proto boot"), without("-6 route default via fe80::9 dev eth0 proto boot metric 1024"),
+				withRoute("-4 route default via 10.20.30.7 dev net1 metric 5"), withRoute("-6 route default via fe80::7 dev net1 metric 5")),
+		},
+		{
+			name:    "a default that is no unicast route is none",
+			mishaps: all(without("-6 route default via fe80::9 dev eth0 proto boot metric 1024"), withRoute("-6 route blackhole default metric 5")),
+			want:    `missing: the IPv6 default route of the main table: want one, as there was on ADD, got none`,
+		},
+		{
+			name:    "the mode of the NIC",
+			mishaps: all(withSetting("net1", "rp_filter", 1)),
+			want: `setting: the effective rp_filter of net1: want loose (2), got strict (1); ` +
+				`decided by conf/all/rp_filter=0 and conf/net1/rp_filter=1, of which the kernel uses the larger`,
+		},
+		{
+			name:       "the mode of all",
+			attachment: attachment{conf: `"rpFilter": "off"`},
+			mishaps:    all(withSetting("all", "rp_filter", 2)),
+			want: `setting: the effective rp_filter of net1: want off (0), got loose (2); ` +
+				`decided by conf/all/rp_filter=2 and conf/net1/rp_filter=0, of which the kernel uses the larger`,
+		},
+		{
+			name:    "a mode that the kernel does not know",
+			mishaps: all(withSetting("net1", "rp_filter", 7)),
+			want: `setting: the effective rp_filter of net1: want loose (2), got 7; ` +
+				`decided by conf/all/rp_filter=0 and conf/net1/rp_filter=7, of which the kernel uses the larger`,
+		},
+		{
+			name:       "the effective mode counts, not the number",
+			attachment: attachment{conf: `"rpFilter": "strict"`},
+			mishaps:    all(withSetting("all", "rp_filter", 1), withSetting("net1", "rp_filter", 0)),
+		},
+		{
+			name:       "an ARP setting",
+			attachment: attachment{conf: `"arp": "isolate"`},
+			mishaps:    all(withSetting("net1", "arp_announce", 0), withSetting("net1", "arp_filter", 0)),
+			want: `
+				setting: conf/net1/arp_announce: want 2, got 0
+				setting: conf/net1/arp_filter: want 1, got 0`,
+		},
+		{
+			name:       "a rule ahead of a source that the kernel cannot be asked about",
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
+			mishaps:    all(withRule("-4 rule 100: from 10.20.0.0/16 lookup main"), withRule("-4 rule 200: from all unreachable")),
+			want: `
+				foreign: traffic from 10.20.73.29: want the rule "32763: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main"
+				foreign: traffic from 10.20.73.29: want the rule "32763: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"`,
+		},
+		{
+			name:       "rules ahead that decide for a part of its traffic, or for others, or behind",
+			attachment: attachment{conf: `"sources": ["10.20.73.29", "2001:db8:73::/64"], "viaMain": ["10.96.0.0/12"]`},
+			mishaps: all(
+				withRule("-4 rule 100: from all fwmark 1 lookup 200"),
+				withRule("-4 rule 101: not from 10.20.73.29 lookup main"),
+				withRule("-4 rule 102: from all to 192.0.2.0/24 lookup main"),
+				withRule("-4 rule 103: from all iif eth0 lookup main"),
+				withRule("-4 rule 104: from all oif eth0 lookup main"),
+				withRule("-4 rule 105: from 10.21.0.0/16 lookup main"),
+				withRule("-4 rule 106: from all lookup local"),
+				withRule("-6 rule 107: from 2001:db8:73::/65 lookup main"),
+				withRule("-4 rule 32764: from 10.20.0.0/16 lookup main"),
+			),
+		},
+		{
+			name:       "a rule that somebody deleted is missing, not in the shadow",
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
+			mishaps:    all(withRule("-4 rule 100: from all unreachable"), without("-4 rule 32763: from 10.20.73.29 lookup 7300 proto 73")),
+			want:       `missing: IPv4 rule "32763: from 10.20.73.29 lookup 7300 proto 73": want present, got none`,
+		},
+		{
+			name:    "of sources that the kernel answers for, it is asked",
+			mishaps: all(withRule("-4 rule 100: from all unreachable")),
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPod(t, dualPod)
+			tc.prev = dualResult
+			p.add(tc.attachment)
+			for _, m := range tc.mishaps {
+				m(t, p)
+			}
+			compare(t, "deviations", lines(tc.want), p.deviations(tc.attachment))
+		})
+	}
+}
+
+// deviations lists what CHECK finds without asking the kernel.
+func (p *pod) deviations(a attachment) []string {
+	p.t.Helper()
+	in := p.check(a)
+	d, err := plan.Build(in)
+	if err != nil {
+		p.t.Fatalf("Build: %v", err)
+	}
+	kinds := map[plan.Kind]string{plan.Missing: "missing", plan.Foreign: "foreign", plan.Setting: "setting", plan.Asymmetric: "asymmetric"}
+	var out []string
+	for _, dev := range plan.Verify(in, d) {
+		out = append(out, kinds[dev.Kind]+": "+dev.String())
+	}
+	return out
+}
+
+// TestVerifyTentative tells of a rule ahead of a source whose address is still
+// tentative: of those the kernel cannot be asked.
+func TestVerifyTentative(t *testing.T) {
+	p := newPod(t, `
+		net1
+		2001:db8:30::5/64 tentative`)
+	a := attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`}
+	p.add(a)
+	p.kernel.appendRule(parseRule(t, "-6 rule 100: from all lookup main"))
+	compare(t, "deviations", []string{
+		`foreign: traffic from 2001:db8:30::5: want the rule "32763: from 2001:db8:30::5 lookup 7300 proto 73" to decide, ` +
+			`got an earlier rule that decides before it; decided by the rule "100: from all lookup main"`,
+	}, p.deviations(a))
+}
+
+func TestVerifyDeviceIsGone(t *testing.T) {
+	p := newPod(t, second+"tunl0")
+	a := attachment{conf: `"interfaces": {"tunl0": {"rpFilter": "off"}}`, prev: resultOf}
+	p.add(a)
+	in := p.check(a)
+	d, err := plan.Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.kernel.died("tunl0")
+	in.Seen = p.kernel.observe()
+	compare(t, "deviations", []string{"rp_filter of tunl0: want off (0), got no such device"}, lines(plan.Verify(in, d).Details()))
+}
+
+// TestVerifyWithoutRecord has no idea what main was, and finds the rest.
+func TestVerifyWithoutRecord(t *testing.T) {
+	p := newPod(t, dualPod)
+	a := attachment{prev: dualResult}
+	p.add(a)
+	without("-6 route default via fe80::9 dev eth0 proto boot metric 1024")(t, p)
+	without("-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73")(t, p)
+	p.forget(a.key())
+	compare(t, "deviations", []string{
+		`missing: IPv4 rule "32763: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
+	}, p.deviations(a))
+}
+
+// TestVerifyAgainstMainThen has main changed by others after ADD, as Multus does
+// it: the tables are still those that ADD made.
+func TestVerifyAgainstMainThen(t *testing.T) {
+	p := newPod(t, dualPod+"-4 route 172.16.0.0/12 via 10.20.30.9 dev net1")
+	a := attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`}
+	p.add(a)
+	without("-4 route 172.16.0.0/12 via 10.20.30.9 dev net1 proto boot")(t, p)
+	withRoute("-4 route 192.0.2.0/24 via 10.20.30.9 dev net1")(t, p)
+	withRoute("-4 route default via 10.20.30.7 dev net1 metric 3")(t, p)
+	compare(t, "deviations", nil, p.deviations(a))
+}
+
+func TestDeviations(t *testing.T) {
+	asymmetric := plan.Deviation{Kind: plan.Asymmetric, What: "packets", Want: "this way", Got: "that way", Decides: "a rule"}
+	setting := plan.Deviation{Kind: plan.Setting, What: "a number", Want: "1", Got: "2"}
+	foreign := plan.Deviation{Kind: plan.Foreign, What: "a table", Want: "ours", Got: "theirs"}
+	missing := plan.Deviation{Kind: plan.Missing, What: "a route", Want: "present", Got: "none"}
+	missing2 := plan.Deviation{Kind: plan.Missing, What: "another route", Want: "present", Got: "none"}
+	for _, tc := range []struct {
+		name    string
+		list    plan.Deviations
+		first   plan.Deviation
+		message string
+		details string
+	}{
+		{
+			"one", plan.Deviations{asymmetric}, asymmetric,
+			"packets: want this way, got that way; decided by a rule",
+			"packets: want this way, got that way; decided by a rule",
+		},
+		{
+			"the most telling kind first", plan.Deviations{asymmetric, setting, foreign, missing, missing2}, missing,
+			"5 deviations; the first: a route: want present, got none",
+			"packets: want this way, got that way; decided by a rule\na number: want 1, got 2\na table: want ours, got theirs\n" +
+				"a route: want present, got none\nanother route: want present, got none",
+		},
+		{
+			"then foreign ones", plan.Deviations{asymmetric, setting, foreign}, foreign,
+			"3 deviations; the first: a table: want ours, got theirs",
+			"packets: want this way, got that way; decided by a rule\na number: want 1, got 2\na table: want ours, got theirs",
+		},
+		{
+			"then settings", plan.Deviations{asymmetric, setting}, setting,
+			"2 deviations; the first: a number: want 1, got 2",
+			"packets: want this way, got that way; decided by a rule\na number: want 1, got 2",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.first, tc.list.First()); diff != "" {
+				t.Errorf("first (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.message, tc.list.Error()); diff != "" {
+				t.Errorf("message (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.details, tc.list.Details()); diff != "" {
+				t.Errorf("details (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUncovered(t *testing.T) {
+	const warning = `no source covers the address %s of net1: its traffic goes by the main table; list it, or its prefix, in "sources"`
+	for _, tc := range []struct {
+		name string
+		pod  string
+		attachment
+		want []string
+	}{
+		{
+			name:       "all are covered",
+			pod:        dualPod,
+			attachment: attachment{prev: dualResult},
+		},
+		{
+			name: "autoconfigured ones are not, link-local ones need not be",
+			pod: dualPod + `
+				2001:db8:30:0:a8bb:ccff:fedd:eeff/64
+				fe80::a8bb:ccff:fedd:eeff/64
+				10.20.30.77/24`,
+			attachment: attachment{prev: dualResult},
+			want:       []string{fmt.Sprintf(warning, "2001:db8:30:0:a8bb:ccff:fedd:eeff"), fmt.Sprintf(warning, "10.20.30.77")},
+		},
+		{
+			name: "a prefix covers them",
+			pod: dualPod + `
+				2001:db8:30:0:a8bb:ccff:fedd:eeff/64`,
+			attachment: attachment{conf: `"sources": ["2001:db8:30::/64"]`, prev: dualResult},
+		},
+		{
+			name:       "a NIC without sources has none to cover",
+			pod:        dualPod,
+			attachment: attachment{prev: `{}`},
+		},
+		{
+			name: "a displaced NIC is not the attachment's",
+			pod: dualPod + `
+				eth1
+				10.245.0.5/24
+				2001:db8:45::5/64
+				-4 route default via 10.245.0.1 dev eth1`,
+			attachment: attachment{conf: `"mainDefault": "take"`, prev: dualResult},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPod(t, tc.pod)
+			p.add(tc.attachment)
+			in := p.check(tc.attachment)
+			d, err := plan.Build(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			compare(t, "warnings", tc.want, plan.Uncovered(in.Seen, d))
+		})
+	}
+}
+
+func TestTables(t *testing.T) {
+	p := newPod(t, second)
+	first := attachment{ifname: "eth0", prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}
+	own := attachment{prev: resultOf}
+	tables := func(a attachment) []uint32 {
+		return plan.Tables(plan.Input{Key: a.key(), Seen: p.kernel.observe()})
+	}
+	p.add(first)
+	p.add(own)
+	for name, tc := range map[string]struct {
+		attachment
+		want []uint32
+	}{
+		"the first":  {first, []uint32{7300}},
+		"the second": {own, []uint32{7301}},
+		"none":       {attachment{ifname: "net2"}, nil},
+	} {
+		if diff := cmp.Diff(tc.want, tables(tc.attachment)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestFamilies(t *testing.T) {
+	for _, tc := range []struct {
+		sources []string
+		want    []fib.Family
+	}{
+		{nil, nil},
+		{[]string{"10.20.30.5", "10.20.30.6"}, []fib.Family{fib.V4}},
+		{[]string{"2001:db8::5"}, []fib.Family{fib.V6}},
+		{[]string{"2001:db8::5", "10.20.30.5"}, []fib.Family{fib.V4, fib.V6}},
+	} {
+		var table plan.Table
+		for _, s := range tc.sources {
+			table.Sources = append(table.Sources, plan.Source{Prefix: parsePrefix(t, s)})
+		}
+		if got := table.Families(); !slices.Equal(got, tc.want) {
+			t.Errorf("%v: got %v, want %v", tc.sources, got, tc.want)
+		}
+	}
+}

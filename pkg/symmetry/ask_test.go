@@ -1,0 +1,350 @@
+package symmetry
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// script is a kernel that answers as it was told. What it was not told of it
+// answers rightly.
+type script struct {
+	t       *testing.T
+	site    site
+	answers map[fib.Query]answer
+	asked   []fib.Query
+}
+
+type answer struct {
+	route fib.Route
+	err   error
+}
+
+// scripted makes a kernel that answers everything rightly.
+func scripted(t *testing.T, s site) *script {
+	t.Helper()
+	k := &script{t: t, site: s, answers: map[fib.Query]answer{}}
+	for _, q := range questions(s.cfg, s.seen, s.plan) {
+		k.answers[q.query()] = right(q)
+		if q.kind == spoof { // the other NIC really answers the remote
+			k.answers[fib.Query{To: q.remote, From: q.local}] = answer{route: leaving(q.other, netip.Addr{}, unix.RT_TABLE_MAIN)}
+		}
+	}
+	return k
+}
+
+func right(q question) answer {
+	switch q.kind {
+	case spoof:
+		return answer{err: unix.EXDEV}
+	case in:
+		return delivered()
+	default:
+		hop := fib.Hop{Index: q.nic.Index}
+		if len(q.exit) > 0 {
+			hop = q.exit[len(q.exit)-1]
+		}
+		return answer{route: leaving(fib.Link{Index: hop.Index}, hop.Gateway, plan.TableBase)}
+	}
+}
+
+func delivered() answer {
+	return answer{route: fib.Route{Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Hops: []fib.Hop{{Index: 1}}}}
+}
+
+// leaving is a route out of a NIC, without the NIC's name, as the kernel has it.
+func leaving(l fib.Link, gateway netip.Addr, table uint32) fib.Route {
+	return fib.Route{Type: unix.RTN_UNICAST, Table: table, Hops: []fib.Hop{{Index: l.Index, Gateway: gateway}}}
+}
+
+func (k *script) Ask(q fib.Query) (fib.Route, error) {
+	k.asked = append(k.asked, q)
+	a, ok := k.answers[q]
+	if !ok {
+		k.t.Errorf("asked %+v, which is not in the script", q)
+	}
+	a.route.Family = fib.FamilyOf(q.To)
+	a.route.Hops = slices.Clone(a.route.Hops)
+	return a.route, a.err
+}
+
+func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// TestNothingWrong asks every kind of question, and is answered rightly.
+func TestNothingWrong(t *testing.T) {
+	s := newSite(t, pair(), `"rpFilter": "strict", "gateways": ["10.20.30.253", "10.20.30.254"]`, resultOf)
+	k := scripted(t, s)
+	if wrong := Check(k, s.cfg, s.seen, s.plan); len(wrong) > 0 {
+		t.Errorf("found:\n%s", wrong.Details())
+	}
+	var kinds []kind
+	for _, q := range questions(s.cfg, s.seen, s.plan) {
+		kinds = append(kinds, q.kind)
+		if !slices.Contains(k.asked, q.query()) {
+			t.Errorf("not asked: %s", q.what())
+		}
+	}
+	slices.Sort(kinds)
+	if diff := cmp.Diff([]kind{out, in, bound, spoof}, slices.Compact(kinds)); diff != "" {
+		t.Errorf("kinds (-want +got):\n%s", diff)
+	}
+}
+
+// The flow that the tests of judging are about.
+const (
+	local   = "10.20.30.5"
+	remote  = "192.0.2.254"
+	gateway = "10.20.30.1"
+	// A neighbour of eth0's address.
+	forger = "10.244.0.4"
+)
+
+func TestJudging(t *testing.T) {
+	var (
+		outward = fib.Query{To: ip(remote), From: ip(local)}
+		inward  = fib.Query{To: ip(local), From: ip(remote), IIF: 3}
+		ofBound = fib.Query{To: ip(remote), OIF: 3}
+		forged  = fib.Query{To: ip("10.244.0.5"), From: ip(forger), IIF: 3}
+		back    = fib.Query{To: ip(forger), From: ip("10.244.0.5")}
+		eth0    = fib.Link{Index: 2, Name: "eth0"}
+		net1    = fib.Link{Index: 3, Name: "net1"}
+	)
+	const (
+		outText   = "packets from 10.20.30.5 to 192.0.2.254: want out of net1 through 10.20.30.1, got "
+		inText    = "packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: want delivered, got "
+		boundText = "packets to 192.0.2.254 of a socket bound to net1: want out of net1 through 10.20.30.1, got "
+		spoofText = "forged packets from 10.244.0.4 for eth0's address 10.244.0.5 that arrive on net1: want refused by strict mode, got "
+		ours      = `the rule "32763: from 10.20.30.5 lookup 7300 proto 73" and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`
+		main      = `the rule "32766: from all lookup main proto kernel"`
+	)
+	for _, tc := range []struct {
+		name    string
+		answers map[fib.Query]answer
+		rules   []fib.Rule // of somebody else
+		kind    plan.Kind
+		want    string // empty: nothing is wrong
+	}{
+		// Outwards.
+		{
+			name:    "out of the wrong NIC",
+			answers: map[fib.Query]answer{outward: {route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
+			kind:    plan.Asymmetric,
+			want:    outText + "out of eth0 through 10.244.0.1; decided by " + main,
+		},
+		{
+			name:    "through the wrong gateway",
+			answers: map[fib.Query]answer{outward: {route: leaving(net1, ip("10.20.30.2"), 7300)}},
+			kind:    plan.Asymmetric,
+			want:    outText + "out of net1 through 10.20.30.2; decided by " + ours,
+		},
+		{
+			name:    "on the link, where there is a gateway",
+			answers: map[fib.Query]answer{outward: {route: leaving(net1, netip.Addr{}, 7300)}},
+			kind:    plan.Asymmetric,
+			want:    outText + "out of net1, on-link; decided by " + ours,
+		},
+		{
+			name:    "by the rule of somebody else",
+			answers: map[fib.Query]answer{outward: {route: leaving(eth0, ip("10.244.0.1"), 100)}},
+			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, From: netip.MustParsePrefix("10.20.0.0/16"), Action: fib.Lookup, Table: 100, Protocol: unix.RTPROT_STATIC}},
+			kind:    plan.Foreign,
+			want:    outText + `out of eth0 through 10.244.0.1; decided by the rule "50: from 10.20.0.0/16 lookup 100 proto static"`,
+		},
+		{
+			name:    "by a table that no rule leads to",
+			answers: map[fib.Query]answer{outward: {route: leaving(eth0, ip("10.244.0.1"), 100)}},
+			rules: []fib.Rule{
+				{Family: fib.V6, Action: fib.Lookup, Table: 100},
+				{Family: fib.V4, IIF: "eth0", Action: fib.Lookup, Table: 100},
+				{Family: fib.V4, OIF: "net1", Action: fib.Lookup, Table: 100},
+				{Family: fib.V4, From: netip.MustParsePrefix("10.21.0.0/16"), Action: fib.Lookup, Table: 100},
+				{Family: fib.V4, To: netip.MustParsePrefix("198.51.100.0/24"), Action: fib.Lookup, Table: 100},
+			},
+			kind: plan.Asymmetric,
+			want: outText + "out of eth0 through 10.244.0.1; decided by the table 100",
+		},
+		{
+			name:    "refused as unreachable",
+			answers: map[fib.Query]answer{outward: {err: unix.ENETUNREACH}},
+			kind:    plan.Asymmetric,
+			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "32765: from 10.20.30.5 unreachable proto 73"`,
+		},
+		{
+			name:    "refused by a route that is asked before",
+			answers: map[fib.Query]answer{outward: {err: unix.EHOSTUNREACH}},
+			kind:    plan.Asymmetric,
+			want:    outText + "refused as unreachable (EHOSTUNREACH); decided by an unreachable or prohibit route in a table that is asked before",
+		},
+		{
+			name:    "prohibited",
+			answers: map[fib.Query]answer{outward: {err: unix.EACCES}},
+			kind:    plan.Asymmetric,
+			want:    outText + "permission denied; decided by an unreachable or prohibit route in a table that is asked before",
+		},
+		{
+			name:    "refused by somebody else's rule",
+			answers: map[fib.Query]answer{outward: {err: unix.ENETUNREACH}},
+			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, To: netip.MustParsePrefix("192.0.2.0/24"), Action: fib.Unreachable, Protocol: unix.RTPROT_STATIC}},
+			kind:    plan.Foreign,
+			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "50: from all to 192.0.2.0/24 unreachable proto static"`,
+		},
+		{
+			name:    "an answer without a way",
+			answers: map[fib.Query]answer{outward: {route: fib.Route{Dst: fib.Host(ip(remote)), Type: unix.RTN_BLACKHOLE, Table: unix.RT_TABLE_MAIN}}},
+			kind:    plan.Asymmetric,
+			want:    outText + "no way (blackhole 192.0.2.254); decided by " + main,
+		},
+		{
+			name:    "the pod has the remote by now",
+			answers: map[fib.Query]answer{outward: delivered()},
+			kind:    plan.Asymmetric,
+			want:    outText + `delivered; decided by the rule "0: from all lookup local proto kernel"`,
+		},
+		// Inwards.
+		{
+			name:    "refused by the filter of older kernels",
+			answers: map[fib.Query]answer{inward: {err: unix.EXDEV}},
+			kind:    plan.Asymmetric,
+			want:    inText + "refused by the reverse-path filter (EXDEV); decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
+		},
+		{
+			name:    "refused by newer kernels, without a cause",
+			answers: map[fib.Query]answer{inward: {err: unix.EINVAL}},
+			kind:    plan.Asymmetric,
+			want: inText + "refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; " +
+				"decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
+		},
+		{
+			name:    "routed on, where it should be delivered",
+			answers: map[fib.Query]answer{inward: {route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
+			kind:    plan.Asymmetric,
+			want:    inText + "out of eth0 through 10.244.0.1; decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
+		},
+		// Bound to the device.
+		{
+			name:    "no route at all: believed on-link",
+			answers: map[fib.Query]answer{ofBound: {route: leaving(net1, netip.Addr{}, unix.RT_TABLE_UNSPEC)}},
+			kind:    plan.Asymmetric,
+			want:    boundText + "out of net1, on-link; decided by no route at all: of a socket bound to a device IPv4 then believes every remote on-link",
+		},
+		{
+			name:    "through another gateway",
+			answers: map[fib.Query]answer{ofBound: {route: leaving(net1, ip("10.20.30.2"), 7300)}},
+			kind:    plan.Asymmetric,
+			want: boundText + `out of net1 through 10.20.30.2; decided by the rule "32764: from all oif net1 lookup 7300 proto 73" ` +
+				`and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`,
+		},
+		{
+			name:    "refused, by no rule",
+			answers: map[fib.Query]answer{ofBound: {err: unix.ENETUNREACH}},
+			kind:    plan.Asymmetric,
+			want:    boundText + "refused as unreachable (ENETUNREACH)",
+		},
+		// Forged.
+		{
+			name:    "let in",
+			answers: map[fib.Query]answer{forged: delivered()},
+			kind:    plan.Asymmetric,
+			want:    spoofText + "delivered; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
+		},
+		{
+			name:    "routed on is let in, too",
+			answers: map[fib.Query]answer{forged: {route: leaving(eth0, netip.Addr{}, unix.RT_TABLE_MAIN)}},
+			kind:    plan.Asymmetric,
+			want:    spoofText + "delivered; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
+		},
+		{
+			name:    "refused for another reason",
+			answers: map[fib.Query]answer{forged: {err: unix.EHOSTUNREACH}},
+			kind:    plan.Asymmetric,
+			want:    spoofText + "refused as unreachable (EHOSTUNREACH); decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
+		},
+		{
+			name:    "refused by newer kernels is refused",
+			answers: map[fib.Query]answer{forged: {err: unix.EINVAL}},
+		},
+		{
+			name:    "not forged, for this NIC answers the remote itself",
+			answers: map[fib.Query]answer{forged: delivered(), back: {route: leaving(net1, netip.Addr{}, 7300)}},
+		},
+		{
+			name:    "not forged, for nobody answers the remote",
+			answers: map[fib.Query]answer{forged: delivered(), back: {err: unix.ENETUNREACH}},
+		},
+		{
+			name:    "an error of the way there and not of the kernel's routing",
+			answers: map[fib.Query]answer{outward: {err: errors.New("no answer from the kernel")}},
+			kind:    plan.Asymmetric,
+			want:    outText + "no answer from the kernel",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newSite(t, pair(), `"rpFilter": "strict"`, resultOf)
+			s.seen.Rules = append(slices.Clone(tc.rules), s.seen.Rules...)
+			k := scripted(t, s)
+			for q, a := range tc.answers {
+				k.answers[q] = a
+			}
+			var want []string
+			if tc.want != "" {
+				want = []string{tc.want}
+			}
+			wrong := Check(k, s.cfg, s.seen, s.plan)
+			if diff := cmp.Diff(want, lines(wrong.Details()), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("deviations (-want +got):\n%s", diff)
+			}
+			for _, d := range wrong {
+				if d.Kind != tc.kind {
+					t.Errorf("kind %d, want %d", d.Kind, tc.kind)
+				}
+			}
+		})
+	}
+}
+
+// TestWayBackRefused has the way back refused as well, which then is what there
+// is to show.
+func TestWayBackRefused(t *testing.T) {
+	s := newSite(t, pair(), "", `{"ips": [{"address": "10.20.30.5/24"}]}`)
+	k := scripted(t, s)
+	k.answers[fib.Query{To: ip(local), From: ip(gateway), IIF: 3}] = answer{err: unix.EINVAL}
+	k.answers[fib.Query{To: ip(gateway), From: ip(local)}] = answer{err: unix.ENETUNREACH}
+	want := lines(`
+		packets from 10.20.30.5 to 10.20.30.1: want out of net1, on-link, got refused as unreachable (ENETUNREACH); decided by the rule "32765: from 10.20.30.5 unreachable proto 73"
+		packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: want delivered, got refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; decided by the way back to 10.20.30.1, refused as unreachable (ENETUNREACH), by the rule "32765: from 10.20.30.5 unreachable proto 73"`)
+	if diff := cmp.Diff(want, lines(Check(k, s.cfg, s.seen, s.plan).Details())); diff != "" {
+		t.Errorf("deviations (-want +got):\n%s", diff)
+	}
+}
+
+// TestEveryDeviation has the kernel answer everything wrongly: each wrong answer
+// is told, none twice.
+func TestEveryDeviation(t *testing.T) {
+	s := newSite(t, pair(), `"rpFilter": "strict"`, resultOf)
+	k := scripted(t, s)
+	for q := range k.answers {
+		if q.IIF == 0 && q.From != ip("10.244.0.5") {
+			k.answers[q] = answer{err: unix.ENETUNREACH}
+		} else if q.IIF != 0 {
+			k.answers[q] = answer{route: leaving(fib.Link{Index: 2}, netip.Addr{}, unix.RT_TABLE_MAIN)}
+		}
+	}
+	var want, got []string
+	for _, q := range questions(s.cfg, s.seen, s.plan) {
+		want = append(want, q.what())
+	}
+	for _, d := range Check(k, s.cfg, s.seen, s.plan) {
+		got = append(got, d.What)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("told (-questions +deviations):\n%s", diff)
+	}
+}

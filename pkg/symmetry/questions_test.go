@@ -1,0 +1,372 @@
+package symmetry
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// pair is a pod with a NIC that came first and the one that is asked about.
+func pair() []nic { return []nic{{"eth0", "10.244.0.5/24"}, {"net1", "10.20.30.5/24"}} }
+
+const resultOf = `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}]}`
+
+func TestQuestions(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		nics []nic
+		conf string
+		prev string
+		only string // compare just the questions that hold this
+		want string
+	}{
+		{
+			name: "a subnet, its gateway and the world",
+			nics: pair(),
+			prev: resultOf,
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: delivered
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.1
+				packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: delivered
+				packets to 10.20.30.1 of a socket bound to net1: out of net1, on-link
+				packets to 192.0.2.254 of a socket bound to net1: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "a subnet alone",
+			nics: pair(),
+			prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: delivered
+				packets to 10.20.30.1 of a socket bound to net1: out of net1, on-link`,
+		},
+		{
+			name: "IPv6, with a link-local gateway",
+			nics: []nic{{"net1", "2001:db8:30::5/64 fe80::5/64"}},
+			prev: `{"ips": [{"address": "2001:db8:30::5/64", "gateway": "fe80::1"}]}`,
+			want: `
+				packets from 2001:db8:30::5 to 2001:db8:30::1: out of net1, on-link
+				packets from 2001:db8:30::1 to 2001:db8:30::5 that arrive on net1: delivered
+				packets from 2001:db8:30::5 to fe80::1: out of net1, on-link
+				packets from fe80::1 to 2001:db8:30::5 that arrive on net1: delivered
+				packets from 2001:db8:30::5 to 2001:db8:ffff:ffff::fffe: out of net1 through fe80::1
+				packets from 2001:db8:ffff:ffff::fffe to 2001:db8:30::5 that arrive on net1: delivered
+				packets to 2001:db8:30::1 of a socket bound to net1: out of net1, on-link
+				packets to fe80::1 of a socket bound to net1: out of net1, on-link
+				packets to 2001:db8:ffff:ffff::fffe of a socket bound to net1: out of net1 through fe80::1`,
+		},
+		{
+			name: "several gateways of one source",
+			nics: pair(),
+			conf: `"gateways": ["10.20.30.253", "10.20.30.254"]`,
+			prev: resultOf,
+			only: "packets from 10.20.30.5",
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.5 to 10.20.30.253: out of net1, on-link
+				packets from 10.20.30.5 to 10.20.30.254: out of net1, on-link
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.253 or out of net1 through 10.20.30.254`,
+		},
+		{
+			name: "a gateway of each source, of which the first serves bound sockets",
+			nics: []nic{{"net1", "10.20.30.5/24 10.20.31.5/24"}},
+			prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`,
+			only: "192.0.2.254",
+			want: `
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.1
+				packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: delivered
+				packets from 10.20.31.5 to 192.0.2.254: out of net1 through 10.20.31.1
+				packets from 192.0.2.254 to 10.20.31.5 that arrive on net1: delivered
+				packets to 192.0.2.254 of a socket bound to net1: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "where the first table has no route, the next one serves bound sockets",
+			nics: []nic{{"net1", "10.20.30.5/24 10.20.31.5/24"}},
+			prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`,
+			only: "192.0.2.254",
+			want: `
+				packets from 10.20.31.5 to 192.0.2.254: out of net1 through 10.20.31.1
+				packets from 192.0.2.254 to 10.20.31.5 that arrive on net1: delivered
+				packets to 192.0.2.254 of a socket bound to net1: out of net1 through 10.20.31.1`,
+		},
+		{
+			name: "an address in each route that only this one decides for",
+			nics: pair(),
+			conf: `"routes": [
+				{"dst": "172.16.0.0/12", "gw": "10.20.30.9"},
+				{"dst": "172.16.0.0/31", "gw": "10.20.30.8"},
+				{"dst": "172.16.0.2/32", "gw": "10.20.30.7"},
+				{"dst": "192.0.2.0/24", "gw": "10.20.30.6"},
+				{"dst": "224.0.0.0/4"}]`,
+			prev: resultOf,
+			only: "packets from 10.20.30.5 to 1",
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.5 to 198.51.100.254: out of net1 through 10.20.30.1
+				packets from 10.20.30.5 to 10.20.30.9: out of net1, on-link
+				packets from 10.20.30.5 to 172.16.0.3: out of net1 through 10.20.30.9
+				packets from 10.20.30.5 to 10.20.30.8: out of net1, on-link
+				packets from 10.20.30.5 to 10.20.30.7: out of net1, on-link
+				packets from 10.20.30.5 to 172.16.0.2: out of net1 through 10.20.30.7
+				packets from 10.20.30.5 to 10.20.30.6: out of net1, on-link
+				packets from 10.20.30.5 to 192.0.2.1: out of net1 through 10.20.30.6`,
+		},
+		{
+			name: "a route whose every address others decide for is not asked about",
+			nics: pair(),
+			conf: `"routes": [
+				{"dst": "172.16.0.0/24", "gw": "10.20.30.9"},
+				{"dst": "172.16.0.0/25", "gw": "10.20.30.8"},
+				{"dst": "172.16.0.128/25", "gw": "10.20.30.7"}]`,
+			prev: resultOf,
+			only: "10.20.30.5 to 172.16",
+			want: `
+				packets from 10.20.30.5 to 172.16.0.1: out of net1 through 10.20.30.8
+				packets from 10.20.30.5 to 172.16.0.129: out of net1 through 10.20.30.7`,
+		},
+		{
+			name: "of routes to one place that with the best metric",
+			nics: pair(),
+			conf: `"routes": [
+				{"dst": "172.16.0.0/12", "gw": "10.20.30.9", "metric": 20},
+				{"dst": "172.16.0.0/12", "gw": "10.20.30.8", "metric": 10}]`,
+			prev: resultOf,
+			only: "10.20.30.5 to 172.16",
+			want: `packets from 10.20.30.5 to 172.16.0.1: out of net1 through 10.20.30.8`,
+		},
+		{
+			name: "the pod itself is no remote",
+			nics: []nic{{"eth0", "10.20.30.1/24"}, {"net1", "10.20.30.5/24"}},
+			prev: resultOf,
+			only: "packets from 10.20.30.5",
+			want: `
+				packets from 10.20.30.5 to 10.20.30.2: out of net1, on-link
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "destinations of the configuration, in the source's family",
+			nics: []nic{{"net1", "10.20.30.5/24"}},
+			conf: `"checkDestinations": ["203.0.113.10", "10.20.30.1", "2001:db8::10"]`,
+			prev: resultOf,
+			only: ".10",
+			want: `
+				packets from 10.20.30.5 to 203.0.113.10: out of net1 through 10.20.30.1
+				packets from 203.0.113.10 to 10.20.30.5 that arrive on net1: delivered
+				packets to 203.0.113.10 of a socket bound to net1: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "destinations that are refused for want of a gateway",
+			nics: pair(),
+			conf: `"checkDestinations": ["203.0.113.10"]`,
+			prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			only: ".10",
+			want: `
+				packets from 10.20.30.5 to 203.0.113.10: out of net1
+				packets from 203.0.113.10 to 10.20.30.5 that arrive on net1: delivered`,
+		},
+		{
+			name: "destinations that main decides for",
+			nics: pair(),
+			conf: `"checkDestinations": ["203.0.113.10"], "noGateway": "main"`,
+			prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			only: ".10",
+		},
+		{
+			name: "viaMain is left out, whatever leads there",
+			nics: pair(),
+			conf: `"viaMain": ["10.96.0.0/12", "192.0.2.0/24", "10.20.30.0/28"], "checkDestinations": ["10.96.0.1"],
+				"routes": [{"dst": "10.96.0.0/16", "gw": "10.20.30.9"}, {"dst": "192.0.2.0/25", "gw": "10.20.30.9"}]`,
+			prev: resultOf,
+			want: `
+				packets from 10.20.30.5 to 10.20.30.16: out of net1, on-link
+				packets from 10.20.30.16 to 10.20.30.5 that arrive on net1: delivered
+				packets from 10.20.30.5 to 198.51.100.254: out of net1 through 10.20.30.1
+				packets from 198.51.100.254 to 10.20.30.5 that arrive on net1: delivered
+				packets to 10.20.30.16 of a socket bound to net1: out of net1, on-link
+				packets to 198.51.100.254 of a socket bound to net1: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "a tentative address has no answer",
+			nics: []nic{{"net1", "2001:db8:30::5/64? 2001:db8:30::6/64"}},
+			prev: `{"ips": [{"address": "2001:db8:30::5/64"}, {"address": "2001:db8:30::6/64"}]}`,
+			want: `
+				packets from 2001:db8:30::6 to 2001:db8:30::1: out of net1, on-link
+				packets from 2001:db8:30::1 to 2001:db8:30::6 that arrive on net1: delivered
+				packets to 2001:db8:30::1 of a socket bound to net1: out of net1, on-link`,
+		},
+		{
+			name: "a source that the pod does not have yet has no answer, a VIP on lo has",
+			nics: []nic{{"net1", "10.20.30.5/24 lo:10.20.73.30/32"}},
+			conf: `"sources": ["10.20.73.29", "10.20.73.30"]`,
+			prev: resultOf,
+			only: "10.20.73",
+			want: `
+				packets from 10.20.73.30 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.1 to 10.20.73.30 that arrive on net1: delivered
+				packets from 10.20.73.30 to 192.0.2.254: out of net1 through 10.20.30.1
+				packets from 192.0.2.254 to 10.20.73.30 that arrive on net1: delivered`,
+		},
+		{
+			name: "a prefix is asked through the NIC's addresses in it",
+			nics: []nic{{"eth0", "2001:db8:31::7/64"}, {"net1", "2001:db8:30::5/64 2001:db8:30::6/64 2001:db8:30::7/64? 2001:db8:32::5/64"}},
+			conf: `"sources": ["2001:db8:30::/64"], "gateways": ["fe80::1"]`,
+			prev: `{}`,
+			only: "to fe80::1",
+			want: `
+				packets from 2001:db8:30::5 to fe80::1: out of net1, on-link
+				packets from 2001:db8:30::6 to fe80::1: out of net1, on-link
+				packets to fe80::1 of a socket bound to net1: out of net1, on-link`,
+		},
+		{
+			name: "a prefix and an address",
+			nics: []nic{{"net1", "2001:db8:30::5/64 2001:db8:30:0:a8bb:ccff:fedd:eeff/64 2001:db8:30::7/64? 2001:db8:32::5/64"}},
+			conf: `"sources": ["2001:db8:30::/64"]`,
+			prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`,
+			only: "packets from 2001:db8:30",
+			want: `
+				packets from 2001:db8:30::5 to 2001:db8:30::1: out of net1, on-link
+				packets from 2001:db8:30::1 to 2001:db8:30::5 that arrive on net1: delivered
+				packets from 2001:db8:30:0:a8bb:ccff:fedd:eeff to 2001:db8:30::1: out of net1, on-link
+				packets from 2001:db8:30::1 to 2001:db8:30:0:a8bb:ccff:fedd:eeff that arrive on net1: delivered`,
+		},
+		{
+			name: "a prefix and an address with a gateway of its own",
+			nics: []nic{{"net1", "10.20.30.5/24 10.20.30.6/24 10.20.30.7/24"}},
+			conf: `"sources": ["10.20.30.0/24"]`,
+			prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "10.20.30.6/24", "gateway": "10.20.30.2"}]}`,
+			only: " to 192.0.2.254: ",
+			want: `
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.1
+				packets from 10.20.30.7 to 192.0.2.254: out of net1 through 10.20.30.1
+				packets from 10.20.30.6 to 192.0.2.254: out of net1 through 10.20.30.2`,
+		},
+		{
+			name: "of several NICs, each",
+			nics: []nic{{"net1", "10.20.30.5/24"}, {"net2", "10.20.31.5/24"}},
+			prev: `{"interfaces": [{"name": "net1", "sandbox": "/pod"}, {"name": "net2", "sandbox": "/pod"}],
+				"ips": [{"address": "10.20.30.5/24", "interface": 0}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1", "interface": 1}]}`,
+			only: "bound",
+			want: `
+				packets to 10.20.30.1 of a socket bound to net1: out of net1, on-link
+				packets to 10.20.31.1 of a socket bound to net2: out of net2, on-link
+				packets to 192.0.2.254 of a socket bound to net2: out of net2 through 10.20.31.1`,
+		},
+		{
+			name: "a NIC without addresses",
+			nics: []nic{{"net1", ""}},
+			prev: `{}`,
+		},
+		{
+			name: "forgery, where the mode is strict: for each IPv4 address of another NIC that is up",
+			nics: []nic{
+				{"eth0", "10.244.0.1/24 10.244.1.5/24 2001:db8:1::5/64"},
+				{"!eth1", "10.245.0.5/24"},
+				{"eth2", "192.0.2.7/32"},
+				{"net1", "10.20.30.5/24 lo:10.20.73.29/32"},
+			},
+			conf: `"rpFilter": "strict"`,
+			prev: resultOf,
+			only: "forged",
+			want: `
+				forged packets from 10.244.0.2 for eth0's address 10.244.0.1 that arrive on net1: refused by strict mode
+				forged packets from 10.244.1.4 for eth0's address 10.244.1.5 that arrive on net1: refused by strict mode
+				forged packets from 192.0.2.254 for eth2's address 192.0.2.7 that arrive on net1: refused by strict mode`,
+		},
+		{
+			name: "no forgery in loose mode, nor of another device's strict mode",
+			nics: []nic{{"eth0", "10.244.0.5/24"}, {"net1", "10.20.30.5/24"}},
+			conf: `"interfaces": {"eth0": {"rpFilter": "strict"}}`,
+			prev: resultOf,
+			only: "forged",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newSite(t, tc.nics, tc.conf, tc.prev)
+			var got []string
+			for _, q := range questions(s.cfg, s.seen, s.plan) {
+				if line := q.what() + ": " + q.want(); strings.Contains(line, tc.only) {
+					got = append(got, line)
+				}
+			}
+			if diff := cmp.Diff(lines(tc.want), got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("questions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestQuestionsInKernelWords holds the four kinds to what RTM_GETROUTE is asked.
+func TestQuestionsInKernelWords(t *testing.T) {
+	local, remote := netip.MustParseAddr("10.20.30.5"), netip.MustParseAddr("192.0.2.254")
+	net1 := fib.Link{Index: 3, Name: "net1"}
+	for name, tc := range map[string]struct {
+		kind kind
+		want fib.Query
+	}{
+		"out":   {out, fib.Query{To: remote, From: local}},
+		"in":    {in, fib.Query{To: local, From: remote, IIF: 3}},
+		"bound": {bound, fib.Query{To: remote, OIF: 3}},
+		"spoof": {spoof, fib.Query{To: local, From: remote, IIF: 3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := question{kind: tc.kind, nic: net1, local: local, remote: remote}
+			if got := q.query(); got != tc.want {
+				t.Errorf("got %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestNeighbour(t *testing.T) {
+	for _, tc := range []struct {
+		address string
+		others  string
+		want    string
+	}{
+		{"10.244.0.5/24", "", "10.244.0.4"},
+		{"10.244.0.1/24", "", "10.244.0.2"},
+		{"10.244.0.5/24", "10.244.0.4/24", "10.244.0.6"},
+		{"10.244.0.5/31", "", "192.0.2.254"},
+		{"10.244.0.5/32", "", "192.0.2.254"},
+		{"192.0.2.254/32", "", "198.51.100.254"},
+		{"0.0.0.1/8", "", "0.0.0.2"},
+	} {
+		t.Run(tc.address, func(t *testing.T) {
+			s := snapshot([]nic{{"eth0", tc.address + " " + tc.others}})
+			if got := neighbour(s, netip.MustParsePrefix(tc.address)); got.String() != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestLongest(t *testing.T) {
+	route := func(dst, gw string, metric uint32) fib.Route {
+		return fib.Route{Dst: netip.MustParsePrefix(dst), Metric: metric, Hops: []fib.Hop{{Gateway: netip.MustParseAddr(gw)}}}
+	}
+	special := route("10.20.0.0/28", "10.0.0.9", 0)
+	special.TOS = 16
+	bySource := route("10.20.0.0/29", "10.0.0.8", 0)
+	bySource.From = netip.MustParsePrefix("10.0.0.0/8")
+	table := plan.Table{Routes: []fib.Route{
+		special, bySource,
+		route("0.0.0.0/0", "10.0.0.1", 0), route("10.20.0.0/16", "10.0.0.2", 20), route("10.20.0.0/16", "10.0.0.3", 10), route("10.20.0.0/24", "10.0.0.4", 30),
+	}}
+	for address, want := range map[string]string{"192.0.2.1": "10.0.0.1", "10.20.1.1": "10.0.0.3", "10.20.0.1": "10.0.0.4"} {
+		got, ok := longest(table, netip.MustParseAddr(address))
+		if !ok || !slices.Equal(got.Gateways(), []netip.Addr{netip.MustParseAddr(want)}) {
+			t.Errorf("%s: got %v, want one by %s", address, got, want)
+		}
+	}
+	if got, ok := longest(table, netip.MustParseAddr("2001:db8::1")); ok {
+		t.Errorf("an IPv6 address: got %v", got)
+	}
+}

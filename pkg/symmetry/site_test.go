@@ -1,0 +1,93 @@
+package symmetry
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
+)
+
+// site is a pod with an attachment of net1, and the plan for it.
+type site struct {
+	cfg  *config.Config
+	seen *fib.Snapshot
+	plan *plan.Desired
+}
+
+// nic is a NIC of a pod and its addresses. A ? behind an address marks it
+// tentative, lo: before it puts it on lo; a ! before the name is for a NIC that
+// is down.
+type nic struct {
+	name      string
+	addresses string
+}
+
+// newSite makes a site from the NICs of a pod, the keys beside type, and the
+// addresses and routes of the result, JSON. The snapshot is that after the plan
+// was carried out.
+func newSite(t *testing.T, nics []nic, conf, prev string) site {
+	t.Helper()
+	s := site{seen: snapshot(nics)}
+	if conf != "" {
+		conf = ", " + conf
+	}
+	var err error
+	if s.cfg, err = config.Parse([]byte(`{"cniVersion": "1.1.0", "name": "data", "type": "symroute"` + conf + `, "prevResult": ` + prev + `}`)); err != nil {
+		t.Fatalf("configuration: %v", err)
+	}
+	s.plan, err = plan.Build(plan.Input{
+		Config: s.cfg,
+		Key:    record.Key{Network: "data", ContainerID: "c1", IfName: "net1"},
+		InPod:  slices.Repeat([]bool{true}, len(s.cfg.Prev.Interfaces)),
+		Seen:   s.seen,
+		Vacant: func(uint32) (bool, error) { return true, nil },
+	})
+	if err != nil {
+		t.Fatalf("plan: %v", err)
+	}
+	s.seen.Rules = append(s.seen.Rules, s.plan.Rules...)
+	slices.SortStableFunc(s.seen.Rules, func(a, b fib.Rule) int { return int(a.Priority) - int(b.Priority) })
+	s.seen.Routes = append(s.seen.Routes, s.plan.Routes...)
+	return s
+}
+
+func snapshot(nics []nic) *fib.Snapshot {
+	s := &fib.Snapshot{}
+	for i, n := range append([]nic{{"lo", ""}}, nics...) {
+		name, down := strings.CutPrefix(n.name, "!")
+		l := fib.Link{Index: i + 1, Name: name, Up: !down, Loopback: name == "lo", HasIPv4: true, IPv6: true}
+		s.Links = append(s.Links, l)
+		for _, text := range strings.Fields(n.addresses) {
+			text, tentative := strings.CutSuffix(text, "?")
+			index := l.Index
+			if vip, ok := strings.CutPrefix(text, "lo:"); ok {
+				text, index = vip, 1
+			}
+			s.Addresses = append(s.Addresses, fib.Address{Index: index, Prefix: netip.MustParsePrefix(text), Tentative: tentative})
+		}
+	}
+	for _, f := range fib.Families() {
+		for priority, table := range map[uint32]uint32{0: unix.RT_TABLE_LOCAL, 32766: unix.RT_TABLE_MAIN} {
+			s.Rules = append(s.Rules, fib.Rule{Family: f, Priority: priority, Action: fib.Lookup, Table: table, Protocol: unix.RTPROT_KERNEL})
+		}
+	}
+	return s
+}
+
+// lines trims the lines of a text, so that tests can indent it.
+func lines(text string) []string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			out = append(out, line)
+		}
+	}
+	return out
+}

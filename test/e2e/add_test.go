@@ -1,0 +1,362 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/symroute/symroute/test/netlab"
+)
+
+// TestAddTwice repeats ADD, which changes nothing, unless there is something to
+// repair.
+func TestAddTwice(t *testing.T) {
+	t.Parallel()
+	for _, keys := range []netlab.Object{
+		{"rpFilter": "strict"},
+		{"rpFilter": "off", "mainDefault": "take", "arp": "isolate"},
+		{"sources": []string{"203.0.113.200"}, "viaMain": []string{"10.96.0.0/12"}},
+	} {
+		t.Run(fmt.Sprint(keys), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, eth0, net1)
+			b.pod.NS.SetSysctl(t, "net/ipv4/conf/all/rp_filter=2")
+			before := b.pod.NS.Snapshot(t)
+			a := b.attach(net1, keys)
+			first := a.must(t, "ADD")
+			added := b.pod.NS.Snapshot(t)
+			second := a.must(t, "ADD")
+			assertSame(t, "the second ADD changed the pod", added, b.pod.NS.Snapshot(t))
+			if !bytes.Equal(first.Stdout, second.Stdout) {
+				t.Errorf("results differ:\n%s\n%s", first.Stdout, second.Stdout)
+			}
+			a.must(t, "CHECK")
+			a.must(t, "DEL")
+			assertSame(t, "ADD, ADD and DEL changed the pod", before, b.pod.NS.Snapshot(t))
+			assertNoFiles(t, b.dataDir)
+		})
+	}
+
+	t.Run("repairs", func(t *testing.T) {
+		t.Parallel()
+		for name, damage := range map[string]func(t *testing.T, pod *netlab.NS){
+			"a table emptied by link down and up": func(t *testing.T, pod *netlab.NS) { bounce(t, pod, "net1") },
+			"a deleted rule": func(t *testing.T, pod *netlab.NS) {
+				pod.IP(t, "rule", "del", "from", "203.0.113.144", "lookup", "7300", "protocol", "73")
+			},
+			"a changed setting": func(t *testing.T, pod *netlab.NS) {
+				pod.SetSysctl(t, "net/ipv4/conf/net1/rp_filter=0")
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, eth0, net1.withoutDefaults())
+				a := b.attach(net1.withoutDefaults(), netlab.Object{"rpFilter": "strict"})
+				a.must(t, "ADD")
+				rules := sortedByPriority(ourRules(t, b.pod.NS, "-4"))
+				four, six := table(t, b.pod.NS, "-4", "7300"), table(t, b.pod.NS, "-6", "7300")
+				damage(t, b.pod.NS)
+				assertCode(t, a.fails(t, "CHECK"), deviations...)
+				a.must(t, "ADD")
+				a.must(t, "CHECK")
+				assertLines(t, "rules", rules, sortedByPriority(ourRules(t, b.pod.NS, "-4")))
+				assertLines(t, "IPv4 table", four, table(t, b.pod.NS, "-4", "7300"))
+				assertLines(t, "IPv6 table", six, table(t, b.pod.NS, "-6", "7300"))
+				a.must(t, "DEL")
+				assertNothingOfOurs(t, b.pod.NS)
+			})
+		}
+	})
+}
+
+// TestAddThatFails asks ADD to do what cannot be done: it says what is wrong,
+// and leaves nothing behind.
+func TestAddThatFails(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		keys  netlab.Object
+		setup func(t *testing.T, b *bench)
+		words []string
+		codes []uint // empty: the configuration's, or the pod's state
+	}{
+		{
+			name:  "gateway in no subnet",
+			keys:  netlab.Object{"gateways": []string{"10.99.0.1"}},
+			words: []string{"10.99.0.1"},
+		},
+		{
+			name: "NIC down",
+			setup: func(t *testing.T, b *bench) {
+				b.pod.NS.IP(t, "link", "set", "net1", "down")
+			},
+			words: []string{"net1", "down"},
+		},
+		{
+			name: "a source that is another NIC's address",
+			setup: func(t *testing.T, b *bench) {
+				b.pod.NS.IP(t, "addr", "add", "203.0.113.144/24", "dev", "eth0")
+			},
+			words: []string{"203.0.113.144", "eth0"},
+		},
+		{
+			name: "a source that another attachment has configured",
+			keys: netlab.Object{"sources": []string{"203.0.113.200"}},
+			setup: func(t *testing.T, b *bench) {
+				b.attach(eth0, netlab.Object{"sources": []string{"203.0.113.200"}, "mainDefault": "keep"}).must(t, "ADD")
+			},
+			words: []string{"203.0.113.200", "eth0"},
+		},
+		{
+			name:  "a source that is the address of another attachment",
+			keys:  netlab.Object{"sources": []string{"198.51.100.87"}},
+			setup: func(t *testing.T, b *bench) { b.attach(eth0, netlab.Object{"mainDefault": "keep"}).must(t, "ADD") },
+			words: []string{"198.51.100.87", "eth0"},
+		},
+		{
+			// IPv6 takes no address of the pod for a gateway.
+			name:  "a step refused by the kernel",
+			keys:  netlab.Object{"rpFilter": "strict", "routes": []netlab.Object{{"dst": "2001:db8:f::/48", "gw": "2001:db8:b::144"}}},
+			words: []string{"2001:db8:f::/48"},
+			codes: []uint{codeRefused},
+		},
+		{
+			name: "local is not consulted first",
+			setup: func(t *testing.T, b *bench) {
+				b.pod.NS.Batch(t,
+					"rule add lookup local priority 32765",
+					"rule del priority 0")
+			},
+			words: []string{"local"},
+		},
+		{
+			name: "a rule of somebody else decides first",
+			setup: func(t *testing.T, b *bench) {
+				b.pod.NS.Batch(t, "rule add from 203.0.113.144 lookup main priority 100")
+			},
+			words: []string{"203.0.113.144", "100"},
+			codes: deviations,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, eth0, net1)
+			b.pod.NS.SetSysctl(t, "net/ipv4/conf/all/rp_filter=2")
+			if test.setup != nil {
+				test.setup(t, b)
+			}
+			remembered := files(t, b.dataDir)
+			a := b.attach(net1, test.keys)
+			if test.codes == nil {
+				test.codes = []uint{codeConfiguration, codeState}
+			}
+			assertCode(t, a.fails(t, "ADD", test.words...), test.codes...)
+			assertLines(t, "remembered files", remembered, files(t, b.dataDir))
+			before := b.pod.NS.Snapshot(t)
+			a.must(t, "DEL")
+			assertSame(t, "DEL after the ADD that failed changed the pod", before, b.pod.NS.Snapshot(t))
+		})
+	}
+
+	t.Run("an address on two NICs of one prevResult", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, eth0, net1)
+		a := b.attach(net1, nil)
+		a.prev = netlab.Object{
+			"cniVersion": cniVersion,
+			"interfaces": []netlab.Object{{"name": "eth0", "sandbox": a.netns}, {"name": "net1", "sandbox": a.netns}},
+			"ips": []netlab.Object{
+				{"interface": 0, "address": "203.0.113.144/24"},
+				{"interface": 1, "address": "203.0.113.144/24"},
+			},
+		}
+		a.fails(t, "ADD", "ips[1]")
+	})
+	t.Run("without verify a rule of somebody else is none of ADD's business", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, eth0, net1)
+		b.pod.NS.Batch(t, "rule add from 203.0.113.144 lookup main priority 100")
+		a := b.attach(net1, netlab.Object{"verify": false})
+		a.must(t, "ADD")
+		assertCode(t, a.fails(t, "CHECK", "203.0.113.144"), deviations...)
+	})
+}
+
+// TestRequireGateway fails ADD where a source has no gateway.
+func TestRequireGateway(t *testing.T) {
+	t.Parallel()
+	four := nic{name: "net1", addresses: net1.addresses, gateways: []string{"203.0.113.1", ""}}
+	for _, test := range []struct {
+		name string
+		nic  nic
+		word string // names the source without a gateway; empty: none
+	}{
+		{"both families have one", net1.withoutDefaults(), ""},
+		{"IPv6 has none", four, "2001:db8:b::144"},
+		{"none has one", net1.withoutGateways(), "203.0.113.144"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, eth0, test.nic)
+			a := b.attach(test.nic, netlab.Object{"requireGateway": true})
+			if test.word == "" {
+				a.must(t, "ADD")
+				return
+			}
+			a.fails(t, "ADD", test.word, "gateway")
+			assertNoFiles(t, b.dataDir)
+		})
+	}
+}
+
+// TestEveryStepCanFail lets one message to the kernel fail after the other, one
+// answer, one write of a setting, one step of remembering. What ADD did before
+// is undone.
+func TestEveryStepCanFail(t *testing.T) {
+	t.Parallel()
+	for _, faulty := range []string{
+		"sendto:error=ENOBUFS",
+		"recvfrom:error=ENOBUFS",
+		"write:error=EIO",
+		"mkdirat:error=EROFS",
+		"renameat:error=ENOSPC",
+	} {
+		t.Run(faulty, func(t *testing.T) {
+			t.Parallel()
+			b, a := faultBench(t)
+			before := b.pod.NS.Snapshot(t)
+			failures := 0
+			forEveryStep(t, func(step int) bool {
+				call := traced(t, a, "ADD", faulty, step)
+				if call.ExitCode == 0 {
+					a.must(t, "DEL")
+					assertSame(t, "ADD and DEL changed the pod", before, b.pod.NS.Snapshot(t))
+					return false
+				}
+				failures++
+				if diff := before.Diff(b.pod.NS.Snapshot(t)); diff != "" {
+					t.Fatalf("ADD failed at step %d and left something (-before +after):\n%s\n%v", step, diff, call)
+				}
+				return true
+			})
+			if failures == 0 {
+				t.Error("no step failed: this test showed nothing")
+			}
+			assertNoFiles(t, b.dataDir)
+		})
+	}
+}
+
+// TestKilledAdd kills ADD at one system call after the other. The next DEL
+// cleans up, and so does the next ADD with the DEL that belongs to it.
+func TestKilledAdd(t *testing.T) {
+	t.Parallel()
+	for _, next := range []string{"DEL", "ADD"} {
+		for _, call := range []string{"sendto", "openat", "write", "renameat"} {
+			t.Run("at a "+call+", then "+next, func(t *testing.T) {
+				t.Parallel()
+				b, a := faultBench(t)
+				before := b.pod.NS.Snapshot(t)
+				kills := 0
+				forEveryStep(t, func(step int) bool {
+					killed := traced(t, a, "ADD", call+":signal=KILL", step).ExitCode != 0
+					if killed {
+						kills++
+					}
+					if next == "ADD" {
+						a.must(t, "ADD")
+						a.must(t, "CHECK")
+					}
+					a.must(t, "DEL")
+					if diff := before.Diff(b.pod.NS.Snapshot(t)); diff != "" {
+						t.Fatalf("ADD was killed at %s %d, and %s left something (-before +after):\n%s", call, step, next, diff)
+					}
+					return killed
+				})
+				if kills == 0 {
+					t.Error("ADD was never killed: this test showed nothing")
+				}
+				assertNoFiles(t, b.dataDir)
+			})
+		}
+	}
+}
+
+// TestKilledDel kills DEL at one system call after the other: the next DEL does
+// what it had left to do. Only the order of a multipath route's hops, which has
+// no meaning, may have changed.
+func TestKilledDel(t *testing.T) {
+	t.Parallel()
+	for _, call := range []string{"sendto", "openat", "write", "unlinkat"} {
+		t.Run("at a "+call, func(t *testing.T) {
+			t.Parallel()
+			b, a := faultBench(t)
+			before := b.pod.NS.Snapshot(t)
+			kills := 0
+			forEveryStep(t, func(step int) bool {
+				a.must(t, "ADD")
+				killed := traced(t, a, "DEL", call+":signal=KILL", step).ExitCode != 0
+				if killed {
+					kills++
+				}
+				a.must(t, "DEL")
+				if diff := before.Sorted().Diff(b.pod.NS.Snapshot(t).Sorted()); diff != "" {
+					t.Fatalf("DEL was killed at %s %d, and the next left something (-before +after):\n%s", call, step, diff)
+				}
+				return killed
+			})
+			if kills == 0 {
+				t.Error("DEL was never killed: this test showed nothing")
+			}
+			assertNoFiles(t, b.dataDir)
+		})
+	}
+}
+
+// faultBench is a pod for which ADD has many different things to do.
+func faultBench(t *testing.T) (*bench, attachment) {
+	t.Helper()
+	b := newBench(t, eth0, net1)
+	b.pod.NS.SetSysctl(t, "net/ipv4/conf/all/rp_filter=2")
+	return b, b.attach(net1, netlab.Object{"rpFilter": "strict", "mainDefault": "take", "arp": "isolate"})
+}
+
+// forEveryStep counts upwards until the trial has said several times in a row
+// that there was no such step.
+func forEveryStep(t *testing.T, trial func(step int) bool) {
+	t.Helper()
+	const enough, limit = 3, 300
+	for step, misses := 1, 0; misses < enough; step++ {
+		if step > limit {
+			t.Fatalf("still failing at step %d", limit)
+		}
+		if trial(step) {
+			misses = 0
+		} else {
+			misses++
+		}
+	}
+}
+
+// traced runs a command under strace, which interferes with one system call.
+func traced(t *testing.T, a attachment, command, fault string, step int) netlab.Invocation {
+	t.Helper()
+	name, _, _ := strings.Cut(fault, ":")
+	strace := []string{
+		"strace", "-f", "-qq", "-o", os.DevNull,
+		"-e", "trace=" + name,
+		"-e", fmt.Sprintf("inject=%s:when=%d", fault, step),
+	}
+	if fault == "write:error=EIO" {
+		// The settings: an error that nobody can read is none.
+		for _, path := range []string{"all", "default", "lo", "eth0", "net1"} {
+			for _, key := range []string{"rp_filter", "arp_ignore", "arp_announce", "arp_filter"} {
+				strace = append(strace, "-P", filepath.Join("/proc/sys/net/ipv4/conf", path, key))
+			}
+		}
+	}
+	return a.node.RunPluginUnder(t, strace, a.environ(command), a.stdin(t))
+}

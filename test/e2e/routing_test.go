@@ -1,0 +1,256 @@
+package e2e
+
+import (
+	"testing"
+
+	"github.com/symroute/symroute/test/netlab"
+)
+
+// TestRulesAndTables holds what ADD puts into the kernel for one NIC to the
+// design, line by line.
+func TestRulesAndTables(t *testing.T) {
+	t.Parallel()
+	// What eth0 has as soon as it has both families and both gateways.
+	var (
+		rules4 = []string{
+			"32763: from 198.51.100.87 lookup 7300",
+			"32764: from all oif eth0 lookup 7300",
+			"32765: from 198.51.100.87 unreachable",
+		}
+		rules6 = []string{
+			"32763: from 2001:db8:a::87 lookup 7300",
+			"32764: from all oif eth0 lookup 7300",
+			"32765: from 2001:db8:a::87 unreachable",
+		}
+		table4 = []string{
+			"198.51.100.0/24 dev eth0 scope link src 198.51.100.87",
+			"default via 198.51.100.1 dev eth0",
+		}
+		table6 = []string{
+			"2001:db8:a::/64 dev eth0",
+			"default via 2001:db8:a::1 dev eth0",
+			"fe80::/64 dev eth0",
+		}
+	)
+	for _, test := range []struct {
+		name string
+		nic  nic
+		keys netlab.Object
+		// Expected rules, and the tables by number.
+		rules4, rules6   []string
+		tables4, tables6 map[string][]string
+	}{
+		{
+			name:    "dual stack",
+			nic:     eth0,
+			rules4:  rules4,
+			rules6:  rules6,
+			tables4: map[string][]string{"7300": table4},
+			tables6: map[string][]string{"7300": table6},
+		},
+		{
+			name:    "gateway in ips only",
+			nic:     eth0.withoutDefaults(),
+			rules4:  rules4,
+			rules6:  rules6,
+			tables4: map[string][]string{"7300": table4},
+			tables6: map[string][]string{"7300": table6},
+		},
+		{
+			name:    "gateway in the configuration only",
+			nic:     eth0.withoutGateways(),
+			keys:    netlab.Object{"gateways": []string{"198.51.100.1", "2001:db8:a::1"}},
+			rules4:  rules4,
+			rules6:  rules6,
+			tables4: map[string][]string{"7300": table4},
+			tables6: map[string][]string{"7300": table6},
+		},
+		{
+			name:   "gateway of the configuration wins",
+			nic:    eth0.withoutDefaults(),
+			keys:   netlab.Object{"gateways": []string{"198.51.100.254", "fe80::1"}},
+			rules4: rules4,
+			rules6: rules6,
+			tables4: map[string][]string{"7300": {
+				"198.51.100.0/24 dev eth0 scope link src 198.51.100.87",
+				"default via 198.51.100.254 dev eth0",
+			}},
+			tables6: map[string][]string{"7300": {
+				"2001:db8:a::/64 dev eth0",
+				"default via fe80::1 dev eth0",
+				"fe80::/64 dev eth0",
+			}},
+		},
+		{
+			name:    "no gateway",
+			nic:     eth0.withoutGateways(),
+			rules4:  rules4,
+			rules6:  rules6,
+			tables4: map[string][]string{"7300": {"198.51.100.0/24 dev eth0 scope link src 198.51.100.87"}},
+			tables6: map[string][]string{"7300": {"2001:db8:a::/64 dev eth0", "fe80::/64 dev eth0"}},
+		},
+		{
+			name:    "IPv4 only",
+			nic:     nic{name: "eth0", addresses: []string{"198.51.100.87/24"}, gateways: []string{"198.51.100.1"}},
+			rules4:  rules4,
+			tables4: map[string][]string{"7300": table4},
+		},
+		{
+			name:    "IPv6 only",
+			nic:     nic{name: "eth0", addresses: []string{"2001:db8:a::87/64"}, gateways: []string{"2001:db8:a::1"}},
+			rules6:  rules6,
+			tables6: map[string][]string{"7300": table6},
+		},
+		{
+			name: "two gateways, two tables",
+			nic: nic{
+				name:      "eth0",
+				addresses: []string{"198.51.100.87/24", "203.0.113.144/24"},
+				gateways:  []string{"198.51.100.1", "203.0.113.1"},
+			},
+			rules4: []string{
+				"32763: from 198.51.100.87 lookup 7300",
+				"32763: from 203.0.113.144 lookup 7301",
+				"32764: from all oif eth0 lookup 7300",
+				"32764: from all oif eth0 lookup 7301",
+				"32765: from 198.51.100.87 unreachable",
+				"32765: from 203.0.113.144 unreachable",
+			},
+			tables4: nil, // which connected prefixes each holds is the planner's business
+		},
+		{
+			name: "two addresses, one gateway",
+			nic: nic{
+				name:      "eth0",
+				addresses: []string{"198.51.100.87/24", "198.51.100.88/24"},
+				gateways:  []string{"198.51.100.1", "198.51.100.1"},
+			},
+			rules4: []string{
+				"32763: from 198.51.100.87 lookup 7300",
+				"32763: from 198.51.100.88 lookup 7300",
+				"32764: from all oif eth0 lookup 7300",
+				"32765: from 198.51.100.87 unreachable",
+				"32765: from 198.51.100.88 unreachable",
+			},
+		},
+		{
+			name: "gateway outside a /32",
+			nic: nic{
+				name:      "eth0",
+				addresses: []string{"198.51.100.87/32"},
+				gateways:  []string{"169.254.1.1"},
+			},
+			rules4:  rules4,
+			tables4: map[string][]string{"7300": {"169.254.1.1 dev eth0 scope link", "default via 169.254.1.1 dev eth0"}},
+		},
+		{
+			name: "viaMain",
+			nic:  eth0,
+			keys: netlab.Object{"viaMain": []string{"10.96.0.0/12", "fd00:10:96::/108"}},
+			rules4: append([]string{
+				"32762: from 198.51.100.87 to 10.96.0.0/12 lookup main",
+			}, rules4...),
+			rules6: append([]string{
+				"32762: from 2001:db8:a::87 to fd00:10:96::/108 lookup main",
+			}, rules6...),
+		},
+		{
+			name:   "noGateway main",
+			nic:    eth0,
+			keys:   netlab.Object{"noGateway": "main"},
+			rules4: rules4[:2],
+			rules6: rules6[:2],
+		},
+		{
+			name: "priority",
+			nic:  eth0,
+			keys: netlab.Object{"priority": 1000},
+			rules4: []string{
+				"998: from 198.51.100.87 lookup 7300",
+				"999: from all oif eth0 lookup 7300",
+				"1000: from 198.51.100.87 unreachable",
+			},
+			rules6: []string{
+				"998: from 2001:db8:a::87 lookup 7300",
+				"999: from all oif eth0 lookup 7300",
+				"1000: from 2001:db8:a::87 unreachable",
+			},
+		},
+		{
+			name: "table",
+			nic:  eth0,
+			keys: netlab.Object{"table": 500},
+			rules4: []string{
+				"32763: from 198.51.100.87 lookup 500",
+				"32764: from all oif eth0 lookup 500",
+				"32765: from 198.51.100.87 unreachable",
+			},
+			rules6: []string{
+				"32763: from 2001:db8:a::87 lookup 500",
+				"32764: from all oif eth0 lookup 500",
+				"32765: from 2001:db8:a::87 unreachable",
+			},
+			tables4: map[string][]string{"500": table4},
+			tables6: map[string][]string{"500": table6},
+		},
+		{
+			name: "sources",
+			nic:  eth0,
+			keys: netlab.Object{"sources": []string{"203.0.113.200", "2001:db8:a::/64"}},
+			rules4: []string{
+				"32763: from 198.51.100.87 lookup 7300",
+				"32763: from 203.0.113.200 lookup 7300",
+				"32764: from all oif eth0 lookup 7300",
+				"32765: from 198.51.100.87 unreachable",
+				"32765: from 203.0.113.200 unreachable",
+			},
+		},
+		{
+			name: "routes",
+			nic:  eth0,
+			keys: netlab.Object{"routes": []netlab.Object{
+				{"dst": "10.0.0.0/8", "gw": "198.51.100.2", "metric": 77, "mtu": 1400, "advmss": 1300},
+				{"dst": "172.16.0.0/12", "gw": "172.31.0.1", "onlink": true},
+				{"dst": "192.168.0.0/16"},
+				{"dst": "2001:db8:f::/48", "gw": "fe80::2"},
+			}},
+			tables4: map[string][]string{"7300": {
+				"10.0.0.0/8 via 198.51.100.2 dev eth0 metric 77 mtu 1400 advmss 1300",
+				"172.16.0.0/12 via 172.31.0.1 dev eth0 onlink",
+				"192.168.0.0/16 dev eth0 scope link",
+				table4[0],
+				table4[1],
+			}},
+			tables6: map[string][]string{"7300": {
+				table6[0],
+				"2001:db8:f::/48 via fe80::2 dev eth0",
+				table6[1],
+				table6[2],
+			}},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, test.nic)
+			before := b.pod.NS.Snapshot(t)
+			a := b.attach(test.nic, test.keys)
+			a.must(t, "ADD")
+			pod := b.pod.NS
+			if test.rules4 != nil || test.rules6 != nil {
+				assertLines(t, "IPv4 rules", test.rules4, sortedByPriority(ourRules(t, pod, "-4")))
+				if test.name != "sources" {
+					assertLines(t, "IPv6 rules", test.rules6, sortedByPriority(ourRules(t, pod, "-6")))
+				}
+			}
+			for number, want := range test.tables4 {
+				assertLines(t, "IPv4 table "+number, want, table(t, pod, "-4", number))
+			}
+			for number, want := range test.tables6 {
+				assertLines(t, "IPv6 table "+number, want, table(t, pod, "-6", number))
+			}
+			a.must(t, "CHECK")
+			a.must(t, "DEL")
+			assertSame(t, "ADD and DEL changed the pod", before, pod.Snapshot(t))
+		})
+	}
+}
