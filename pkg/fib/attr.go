@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -32,7 +33,7 @@ func attrs(b []byte) iter.Seq2[attr, error] {
 				yield(attr{}, fmt.Errorf("%w: attribute of %d bytes in %d", ErrMalformed, n, len(b)))
 				return
 			}
-			raw := append(b[:n:n], make([]byte, align(n)-n)...)
+			raw := slices.Concat(b[:n], make([]byte, align(n)-n))
 			kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
 			if !yield(attr{kind: kind, value: b[attrHeader:n], raw: raw}, nil) {
 				return

@@ -131,7 +131,7 @@ func (n *Namespace) moveRule(rule []byte) error {
 		return second
 	}
 	err := n.do(unix.RTM_DELRULE, 0, rule)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNoAnswer) {
 		err = n.do(unix.RTM_DELRULE, 0, rule) // two of it are worse than a second try
 	}
 	if err != nil || second == nil {

@@ -1,9 +1,11 @@
 package kernel
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,20 +66,23 @@ func (s *socket) request(kind uint16, flags uint16, payload []byte) ([][]byte, e
 
 // dump sends a dump request and returns the payloads of all answers. A dump
 // that the kernel marks as interrupted is not a picture of any moment and is
-// read again (NLM_F_DUMP_INTR).
+// read again (NLM_F_DUMP_INTR). Of rules and IPv6 routes the kernel does not
+// mark it: so one that came in several parts counts when it comes a second time.
 func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
+	var last [][]byte
 	for range dumpTries {
 		if err := s.send(kind, unix.NLM_F_DUMP, payload); err != nil {
 			return nil, err
 		}
 		var got [][]byte
-		interrupted, err := s.receive(func(b []byte) { got = append(got, b) })
+		a, err := s.receive(func(b []byte) { got = append(got, b) })
 		if err != nil {
 			return nil, err
 		}
-		if !interrupted {
+		if !a.interrupted && (a.parts <= 1 || (last != nil && slices.EqualFunc(last, got, bytes.Equal))) {
 			return got, nil
 		}
+		last = got
 	}
 	return nil, fmt.Errorf("%w: the routing state changed during each of %d reads", unix.EAGAIN, dumpTries)
 }
@@ -102,26 +107,38 @@ func (s *socket) send(kind, flags uint16, payload []byte) error {
 	}
 }
 
+// answer tells how the answers to a request came.
+type answer struct {
+	parts       int // datagrams that held any
+	interrupted bool
+}
+
 // receive reads the answers to the last request up to its end. Answers to an
 // earlier request that was given up on are passed over.
-func (s *socket) receive(each func([]byte)) (interrupted bool, err error) {
+func (s *socket) receive(each func([]byte)) (answer, error) {
+	var a answer
 	for {
 		n, err := s.read()
 		if err != nil {
-			return false, err
+			return a, err
 		}
+		held := false
 		for b := s.buffer[:n]; len(b) >= unix.NLMSG_HDRLEN; {
 			size := int(binary.NativeEndian.Uint32(b))
 			if size < unix.NLMSG_HDRLEN || size > len(b) {
-				return false, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
+				return a, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
 			}
 			kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
 			body := b[unix.NLMSG_HDRLEN:size]
 			if binary.NativeEndian.Uint32(b[8:]) == s.seq {
-				interrupted = interrupted || flags&unix.NLM_F_DUMP_INTR != 0
+				a.interrupted = a.interrupted || flags&unix.NLM_F_DUMP_INTR != 0
 				switch kind {
 				case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-					return interrupted, verdict(kind, flags, body)
+					return a, verdict(kind, flags, body)
+				}
+				if !held {
+					a.parts++
+					held = true
 				}
 				each(append([]byte(nil), body...))
 			}

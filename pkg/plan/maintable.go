@@ -263,7 +263,8 @@ func (m *mainChange) surplus(in Input, known []fib.Route) []fib.Route {
 	own, hasOwn := in.Seen.Link(in.Key.IfName)
 	return slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool {
 		ours := hasOwn && r.Protocol == Protocol && r.Uses(own.Index)
-		return slices.ContainsFunc(m.after, r.Equal) || !(ours || slices.ContainsFunc(known, r.Equal))
+		foreign := !ours && !slices.ContainsFunc(known, r.Equal)
+		return foreign || slices.ContainsFunc(m.after, r.Equal)
 	})
 }
 

@@ -1,15 +1,16 @@
 package record
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,8 +20,9 @@ import (
 var ErrNotUsable = errors.New("remembered file not usable")
 
 const (
-	suffix  = ".json"
-	maxSize = 4 << 20 // bytes; a real record has a few hundred
+	suffix    = ".json"
+	unwritten = ".new"  // behind the name of a record while it is written
+	maxSize   = 4 << 20 // bytes; a real record has a few hundred
 )
 
 // Store is the directory that holds the records (the key "dataDir").
@@ -29,9 +31,19 @@ type Store struct{ dir string }
 // NewStore names a store. It touches nothing.
 func NewStore(dir string) Store { return Store{dir: dir} }
 
-// fileName cannot be ambiguous: none of the three may hold a colon.
+// maxName leaves room for unwritten below the 255 bytes of a name (NAME_MAX).
+const maxName = 240
+
+// fileName cannot be ambiguous: none of the three may hold a colon. In the place
+// of a network name that is too long for it stands a hash.
 func (k Key) fileName() string {
-	return k.ContainerID + ":" + k.IfName + ":" + k.Network + suffix
+	name := k.ContainerID + ":" + k.IfName + ":" + k.Network + suffix
+	if len(name) <= maxName {
+		return name
+	}
+	hash := fnv.New64a()
+	_, _ = hash.Write([]byte(k.Network)) // a hash takes everything
+	return fmt.Sprintf("%s:%s:%016x%s", k.ContainerID, k.IfName, hash.Sum64(), suffix)
 }
 
 // Load reads the records of one namespace. Of a file that is not usable it
@@ -51,12 +63,13 @@ func (s Store) Load(namespace string) ([]Attachment, error) {
 			continue // a write that was cut off
 		}
 		a, err := read(filepath.Join(s.dir, namespace, e.Name()))
+		if err == nil && !a.isIn(e.Name()) {
+			err = fmt.Errorf("%w: %s: speaks of another attachment, %s", ErrNotUsable, e.Name(), a.fileName())
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			faults = append(faults, err)
-		case a.fileName() != e.Name():
-			faults = append(faults, fmt.Errorf("%w: %s: speaks of %s", ErrNotUsable, e.Name(), a.fileName()))
 		default:
 			all = append(all, a)
 		}
@@ -69,6 +82,15 @@ func (s Store) Load(namespace string) ([]Attachment, error) {
 func (s Store) Damaged(namespace string, key Key) bool {
 	_, err := os.Lstat(filepath.Join(s.dir, namespace, key.fileName()))
 	return err == nil
+}
+
+// isIn reports whether a record is that of its file. JSON does not hold every
+// byte that the name of an interface may have; then the file's name does.
+func (a *Attachment) isIn(fileName string) bool {
+	if parts := strings.Split(fileName, ":"); len(parts) == 3 && !utf8.ValidString(parts[1]) {
+		a.IfName = parts[1]
+	}
+	return a.fileName() == fileName
 }
 
 func read(path string) (Attachment, error) {
@@ -138,24 +160,30 @@ func (s Store) Save(namespace string, a Attachment) error {
 }
 
 func (s Store) write(path string, data []byte) error {
-	temporary := path + ".new"
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	next := path + unwritten
+	// What a killed write left may not be ours alone.
+	if err := unlink(next); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, bytes.NewReader(data))
-	if err := errors.Join(err, f.Close()); err != nil {
-		_ = os.Remove(temporary) // the error is what matters
-		return err
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(next, path)
 	}
-	return os.Rename(temporary, path)
+	if err != nil {
+		_ = os.Remove(next) // the error is what matters
+	}
+	return err
 }
 
 // Remove forgets an attachment in one namespace. What is not there is gone.
 func (s Store) Remove(namespace string, key Key) error {
 	dir := filepath.Join(s.dir, namespace)
 	path := filepath.Join(dir, key.fileName())
-	for _, p := range []string{path + ".new", path} {
+	for _, p := range []string{path + unwritten, path} {
 		if err := unlink(p); err != nil {
 			return fmt.Errorf("forget the attachment: %w", err)
 		}
@@ -183,7 +211,7 @@ func (s Store) RemoveEverywhere(key Key) error {
 		return err
 	}
 	for _, ns := range namespaces {
-		if _, err := os.Lstat(filepath.Join(s.dir, ns, key.fileName())); err != nil {
+		if !s.holds(ns, key) {
 			continue
 		}
 		if err := s.Remove(ns, key); err != nil {
@@ -191,6 +219,18 @@ func (s Store) RemoveEverywhere(key Key) error {
 		}
 	}
 	return nil
+}
+
+// holds reports whether a namespace has a record of an attachment, or the
+// beginning of one.
+func (s Store) holds(namespace string, key Key) bool {
+	path := filepath.Join(s.dir, namespace, key.fileName())
+	for _, p := range []string{path, path + unwritten} {
+		if _, err := os.Lstat(p); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (s Store) namespaces() ([]string, error) {

@@ -1,0 +1,420 @@
+package fib
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+// encapsulated is an attribute of a next hop as the kernel writes it: RTA_ENCAP
+// holds attributes of its own, with the type behind it.
+var encapsulated = string(attribute(unix.RTA_ENCAP|unix.NLA_F_NESTED, number(1, 3)...)) +
+	string(attribute(unix.RTA_ENCAP_TYPE, 2, 0))
+
+func TestRouteRoundTrip(t *testing.T) {
+	v4 := Route{Family: V4, Dst: prefix("10.0.0.0/8"), Table: 254, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST}
+	v6 := Route{Family: V6, Dst: prefix("fd00::/8"), Table: 254, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST, Metric: 1024}
+	with := func(r Route, set func(*Route)) Route { set(&r); return r }
+	tests := []struct {
+		name  string
+		route Route
+	}{
+		{"IPv4 default", with(v4, func(r *Route) { r.Dst = V4.Any(); r.Hops = []Hop{{Gateway: addr("192.0.2.1"), Index: 2}} })},
+		{"IPv6 default", with(v6, func(r *Route) { r.Dst = V6.Any(); r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2}} })},
+		{"on-link prefix", with(v4, func(r *Route) {
+			r.Scope = unix.RT_SCOPE_LINK
+			r.PrefSrc = addr("10.1.2.3")
+			r.Hops = []Hop{{Index: 2}}
+		})},
+		{"host", with(v6, func(r *Route) { r.Dst = prefix("fd00::1/128"); r.Hops = []Hop{{Index: 2}} })},
+		{"gateway that is not on the link", with(v4, func(r *Route) { r.Hops = []Hop{{Gateway: addr("169.254.1.1"), Index: 2, OnLink: true}} })},
+		{"IPv4 through IPv6", with(v4, func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2}} })},
+		{"attributes", with(v4, func(r *Route) {
+			r.TOS, r.Metric, r.MTU, r.AdvMSS = 0x10, 100, 1400, 1360
+			r.OtherMetrics = string(number(unix.RTAX_WINDOW, 4096)) + string(attribute(unix.RTAX_CC_ALGO, 'c', 'u', 'b', 'i', 'c', 0))
+			r.Hops = []Hop{{Index: 2}}
+		})},
+		{"source-specific", with(v6, func(r *Route) { r.From = prefix("2001:db8::/32"); r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2}} })},
+		{"router preference", with(v6, func(r *Route) { r.Pref = 1; r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2}} })},
+		{"table beyond a byte", with(v4, func(r *Route) { r.Table = 1<<32 - 1; r.Hops = []Hop{{Index: 2}} })},
+		{"blackhole", with(v4, func(r *Route) { r.Type = unix.RTN_BLACKHOLE })},
+		{"multipath", with(v4, func(r *Route) {
+			r.Hops = []Hop{
+				{Gateway: addr("10.1.0.1"), Index: 2, Weight: 1},
+				{Gateway: addr("10.2.0.1"), Index: 3, Weight: 256, OnLink: true},
+				{Index: 4, Weight: 7},
+				{Gateway: addr("fe80::1"), Index: 5, Weight: 1},
+			}
+		})},
+		{"multipath in IPv6", with(v6, func(r *Route) {
+			r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Weight: 1}, {Gateway: addr("fe80::2"), Index: 3, Weight: 2}}
+		})},
+		{"multipath of one hop", with(v4, func(r *Route) { r.Hops = []Hop{{Gateway: addr("10.1.0.1"), Index: 2, Weight: 1}} })},
+		{"encapsulation", with(v4, func(r *Route) { r.Hops = []Hop{{Gateway: addr("10.1.0.1"), Index: 2, Other: encapsulated}} })},
+		{"encapsulation of one hop", with(v4, func(r *Route) {
+			r.Hops = []Hop{{Gateway: addr("10.1.0.1"), Index: 2, Weight: 1, Other: encapsulated}, {Gateway: addr("10.2.0.1"), Index: 3, Weight: 1}}
+		})},
+		{"realm", with(v4, func(r *Route) { r.Hops = []Hop{{Index: 2}}; r.Other = string(number(unix.RTA_FLOW, 5)) })},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := DecodeRoute(EncodeRoute(tt.route))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.route, got, decoding); diff != "" {
+				t.Errorf("the route changed (-encoded +decoded):\n%s", diff)
+			}
+			if !got.Equal(tt.route) {
+				t.Error("not equal to itself")
+			}
+		})
+	}
+}
+
+// The last attribute of a message, and of a next hop, need not be padded.
+func TestDecodeRouteUnpadded(t *testing.T) {
+	header := EncodeRoute(Route{Family: V4, Dst: V4.Any(), Table: 254, Type: unix.RTN_UNICAST, Hops: []Hop{{Index: 2}}})
+	unpadded := func(kind uint16) []byte { return attribute(kind, 1, 2, 3, 4, 5)[:9] }
+	hop := concat(numbers(17, 2), unpadded(unix.RTA_ENCAP))
+	for name, b := range map[string][]byte{
+		"route":    concat(header, unpadded(unix.RTA_FLOW)),
+		"next hop": concat(header, attribute(unix.RTA_MULTIPATH, concat(hop, []byte{0, 0, 0}, hop)...)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			want, err := DecodeRoute(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := DecodeRoute(EncodeRoute(want))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, decoding); diff != "" {
+				t.Errorf("the route changed (-decoded +written again):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Not all that a route says can be written again.
+func TestRouteLosses(t *testing.T) {
+	t.Run("a nexthop object stands for its hops", func(t *testing.T) {
+		r := Route{Family: V4, Dst: V4.Any(), Table: 254, Type: unix.RTN_UNICAST, NexthopID: 5, Hops: []Hop{{Gateway: addr("10.0.0.1"), Index: 2}}}
+		got, err := DecodeRoute(EncodeRoute(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Hops = nil // the kernel refuses both at once
+		if diff := cmp.Diff(r, got, decoding); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	t.Run("expiry and dead hops are the kernel's", func(t *testing.T) {
+		r := Route{Family: V6, Dst: V6.Any(), Table: 254, Type: unix.RTN_UNICAST, Expires: true, Hops: []Hop{{Gateway: addr("fe80::1"), Index: 2, Dead: true}}}
+		got, err := DecodeRoute(EncodeRoute(r))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Expires || got.Hops[0].Dead {
+			t.Errorf("written all the same: %+v", got)
+		}
+		if !got.Equal(r) {
+			t.Error("what the kernel changes by itself makes another route")
+		}
+	})
+}
+
+func TestDecodeRoute(t *testing.T) {
+	header := func(family, dstBits uint8, flags uint32) []byte {
+		return append([]byte{family, dstBits, 0, 0, 254, 3, 0, unix.RTN_UNICAST}, numbers(int32(flags))...)
+	}
+	base := Route{Family: V4, Dst: V4.Any(), Table: 254, Protocol: 3, Type: unix.RTN_UNICAST}
+	tests := []struct {
+		name string
+		b    []byte
+		want func(*Route)
+	}{
+		{"header alone", header(2, 0, 0), func(*Route) {}},
+		{"the table attribute wins", concat(header(2, 0, 0), number(unix.RTA_TABLE, 7300)), func(r *Route) { r.Table = 7300 }},
+		{"a destination is masked", concat(header(2, 8, 0), attribute(unix.RTA_DST, 10, 1, 2, 3)), func(r *Route) { r.Dst = prefix("10.0.0.0/8") }},
+		{
+			"dead", concat(header(2, 0, unix.RTNH_F_DEAD), number(unix.RTA_OIF, 2)),
+			func(r *Route) { r.Hops = []Hop{{Index: 2, Dead: true}} },
+		},
+		{
+			"no carrier", concat(header(2, 0, unix.RTNH_F_LINKDOWN), number(unix.RTA_OIF, 2)),
+			func(r *Route) { r.Hops = []Hop{{Index: 2, Dead: true}} },
+		},
+		{
+			"expires", concat(header(2, 0, 0), attribute(unix.RTA_CACHEINFO, numbers(0, 0, 6000, 0, 0, 0, 0, 0)...)),
+			func(r *Route) { r.Expires = true },
+		},
+		{
+			"does not expire", concat(header(2, 0, 0), attribute(unix.RTA_CACHEINFO, numbers(0, 0, 0, 0, 0, 0, 0, 0)...)),
+			func(*Route) {},
+		},
+		{
+			"an answer's own attributes", concat(header(2, 0, 0), number(unix.RTA_IIF, 3), number(unix.RTA_UID, 0), number(unix.RTA_MARK, 0), attribute(unix.RTA_PAD)),
+			func(*Route) {},
+		},
+		{
+			"a nexthop object and its hops", concat(header(2, 0, 0), number(rtaNHID, 5), number(unix.RTA_OIF, 2), attribute(unix.RTA_GATEWAY, 10, 0, 0, 1)),
+			func(r *Route) { r.NexthopID = 5; r.Hops = []Hop{{Index: 2, Gateway: addr("10.0.0.1")}} },
+		},
+		{
+			"metrics", concat(header(2, 0, 0), attribute(unix.RTA_METRICS|unix.NLA_F_NESTED, concat(number(unix.RTAX_MTU, 1400), number(unix.RTAX_LOCK, 4), number(unix.RTAX_ADVMSS, 1360))...)),
+			func(r *Route) { r.MTU, r.AdvMSS, r.OtherMetrics = 1400, 1360, string(number(unix.RTAX_LOCK, 4)) },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			want := base
+			tt.want(&want)
+			got, err := DecodeRoute(tt.b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, decoding); diff != "" {
+				t.Errorf("decoded wrongly (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecodeRouteMalformed(t *testing.T) {
+	header := []byte{unix.AF_INET, 24, 24, 0, 254, 3, 0, 1, 0, 0, 0, 0}
+	tests := []struct {
+		name string
+		b    []byte
+	}{
+		{"nothing", nil},
+		{"half a header", header[:11]},
+		{"another family", append([]byte{unix.AF_UNIX}, header[1:]...)},
+		{"attribute longer than the message", concat(header, []byte{9, 0, 1, 0, 1, 2, 3, 4})},
+		{"short metric", concat(header, attribute(unix.RTA_PRIORITY, 1))},
+		{"empty preference", concat(header, attribute(unix.RTA_PREF))},
+		{"gateway of 3 bytes", concat(header, attribute(unix.RTA_GATEWAY, 1, 2, 3))},
+		{"via of 1 byte", concat(header, attribute(unix.RTA_VIA, 10))},
+		{"via without address", concat(header, attribute(unix.RTA_VIA, 10, 0))},
+		{"short metrics", concat(header, attribute(unix.RTA_METRICS, number(unix.RTAX_MTU, 1)[:7]...))},
+		{"short mtu", concat(header, attribute(unix.RTA_METRICS, attribute(unix.RTAX_MTU, 1)...))},
+		{"next hop shorter than its header", concat(header, attribute(unix.RTA_MULTIPATH, 7, 0, 0, 0, 1, 0, 0, 0))},
+		{"next hop longer than the attribute", concat(header, attribute(unix.RTA_MULTIPATH, 9, 0, 0, 0, 1, 0, 0, 0))},
+		{"address of the other family", concat([]byte{unix.AF_INET6}, header[1:], attribute(unix.RTA_DST, 1, 2, 3, 4))},
+		{"broken attribute in a next hop", concat(header, attribute(unix.RTA_MULTIPATH, 12, 0, 0, 0, 1, 0, 0, 0, 9, 0, 5, 0))},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if r, err := DecodeRoute(tt.b); !errors.Is(err, ErrMalformed) {
+				t.Errorf("got %v, %v; want ErrMalformed", r, err)
+			}
+		})
+	}
+}
+
+func TestRouteString(t *testing.T) {
+	via := []Hop{{Gateway: addr("192.0.2.1"), Index: 2, Dev: "net1"}}
+	tests := []struct {
+		route Route
+		want  string
+	}{
+		{
+			Route{Family: V4, Dst: V4.Any(), Table: 7300, Protocol: 73, Type: unix.RTN_UNICAST, Hops: via},
+			"default via 192.0.2.1 dev net1 table 7300 proto 73",
+		},
+		{
+			Route{Family: V4, Dst: prefix("192.0.2.0/24"), Table: 254, Protocol: unix.RTPROT_KERNEL, Scope: unix.RT_SCOPE_LINK, Type: unix.RTN_UNICAST, PrefSrc: addr("192.0.2.7"), Hops: []Hop{{Index: 2, Dev: "net1"}}},
+			"192.0.2.0/24 dev net1 proto kernel scope link src 192.0.2.7",
+		},
+		{
+			Route{Family: V6, Dst: prefix("fe80::/64"), Table: 254, Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Metric: 256, Hops: []Hop{{Index: 2}}},
+			"fe80::/64 dev if2 proto kernel metric 256",
+		},
+		{
+			Route{Family: V6, Dst: prefix("2001:db8::7/128"), From: prefix("fd00::/8"), Table: 9, Type: unix.RTN_UNICAST, Hops: []Hop{{Gateway: addr("fe80::1"), Index: 2, Dev: "net1", OnLink: true}}},
+			"2001:db8::7 from fd00::/8 via fe80::1 dev net1 onlink table 9",
+		},
+		{
+			Route{Family: V4, Dst: prefix("10.0.0.0/8"), Table: 254, Type: unix.RTN_UNICAST, MTU: 1400, AdvMSS: 1360, NexthopID: 4, Hops: via},
+			"10.0.0.0/8 nhid 4 via 192.0.2.1 dev net1 mtu 1400 advmss 1360",
+		},
+		{
+			Route{Family: V4, Dst: V4.Any(), Table: 254, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST, Metric: 5, Hops: []Hop{
+				{Gateway: addr("10.1.0.1"), Index: 2, Dev: "eth0", Weight: 1}, {Index: 3, Dev: "eth1", Weight: 2},
+			}},
+			"default proto boot metric 5 nexthop via 10.1.0.1 dev eth0 weight 1 nexthop dev eth1 weight 2",
+		},
+		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_UNREACHABLE}, "unreachable 10.0.0.0/8"},
+		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_BLACKHOLE}, "blackhole 10.0.0.0/8"},
+		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_PROHIBIT}, "prohibit 10.0.0.0/8"},
+		{Route{Family: V4, Dst: prefix("10.0.0.1/32"), Type: unix.RTN_LOCAL, Table: 255, Hops: []Hop{{Index: 1, Dev: "lo"}}}, "local 10.0.0.1 dev lo table local"},
+		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_THROW}, fmt.Sprintf("type %d 10.0.0.0/8", unix.RTN_THROW)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.want, func(t *testing.T) {
+			if got := tt.route.String(); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRouteIsDefault(t *testing.T) {
+	tests := []struct {
+		name  string
+		route Route
+		want  bool
+	}{
+		{"IPv4", Route{Dst: V4.Any(), Type: unix.RTN_UNICAST}, true},
+		{"IPv6", Route{Dst: V6.Any(), Type: unix.RTN_UNICAST}, true},
+		{"prefix", Route{Dst: prefix("0.0.0.0/1"), Type: unix.RTN_UNICAST}, false},
+		{"refusal", Route{Dst: V4.Any(), Type: unix.RTN_UNREACHABLE}, false},
+		{"for one source", Route{Dst: V6.Any(), Type: unix.RTN_UNICAST, From: prefix("2001:db8::/32")}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.route.IsDefault(); got != tt.want {
+				t.Errorf("got %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestRouteThrough(t *testing.T) {
+	a, b, c := Hop{Index: 2, Weight: 1}, Hop{Index: 3, Weight: 2}, Hop{Index: 2, Weight: 3}
+	r := Route{Hops: []Hop{a, b, c}}
+	tests := []struct {
+		name   string
+		index  int
+		except bool
+		want   []Hop
+	}{
+		{"an interface's", 2, false, []Hop{a, c}},
+		{"the only one", 3, false, []Hop{b}},
+		{"the others'", 3, true, []Hop{a, c}},
+		{"the only other", 2, true, []Hop{b}},
+		{"nobody's", 9, false, nil},
+		{"all but nobody's", 9, true, []Hop{a, b, c}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, r.Through(tt.index, tt.except).Hops, decoding); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	if diff := cmp.Diff([]Hop{a, b, c}, r.Hops, netipValues); diff != "" {
+		t.Errorf("the route itself changed (-want +got):\n%s", diff)
+	}
+}
+
+func TestRouteUsesAndGateways(t *testing.T) {
+	r := Route{Hops: []Hop{{Index: 2, Gateway: addr("10.1.0.1")}, {Index: 3}, {Index: 4, Gateway: addr("fe80::1")}}}
+	for index, want := range map[int]bool{0: false, 2: true, 3: true, 5: false} {
+		if got := r.Uses(index); got != want {
+			t.Errorf("uses %d: %t, want %t", index, got, want)
+		}
+	}
+	if diff := cmp.Diff([]netip.Addr{addr("10.1.0.1"), addr("fe80::1")}, r.Gateways(), netipValues); diff != "" {
+		t.Errorf("gateways (-want +got):\n%s", diff)
+	}
+}
+
+// TestRouteIdentity holds SamePlace and Equal to what makes two routes one.
+func TestRouteIdentity(t *testing.T) {
+	base := Route{
+		Family: V6, Dst: prefix("fd00::/8"), Table: 254, Protocol: 3, Type: unix.RTN_UNICAST, Metric: 1024,
+		Hops: []Hop{{Gateway: addr("fe80::1"), Index: 2, Dev: "net1"}},
+	}
+	tests := []struct {
+		name      string
+		change    func(*Route)
+		samePlace bool
+		equal     bool
+	}{
+		{"nothing", func(*Route) {}, true, true},
+		{"family", func(r *Route) { r.Family = V4 }, false, false},
+		{"destination", func(r *Route) { r.Dst = prefix("fd00::/9") }, false, false},
+		{"source", func(r *Route) { r.From = prefix("2001:db8::/32") }, false, false},
+		{"type of service", func(r *Route) { r.TOS = 4 }, false, false},
+		{"table", func(r *Route) { r.Table = 9 }, false, false},
+		{"metric", func(r *Route) { r.Metric = 1 }, false, false},
+		{"protocol", func(r *Route) { r.Protocol = 73 }, true, false},
+		{"scope", func(r *Route) { r.Scope = unix.RT_SCOPE_LINK }, true, false},
+		{"type", func(r *Route) { r.Type = unix.RTN_BLACKHOLE }, true, false},
+		{"preferred source", func(r *Route) { r.PrefSrc = addr("fd00::1") }, true, false},
+		{"mtu", func(r *Route) { r.MTU = 1400 }, true, false},
+		{"advmss", func(r *Route) { r.AdvMSS = 1400 }, true, false},
+		{"preference", func(r *Route) { r.Pref = 1 }, true, false},
+		{"nexthop object", func(r *Route) { r.NexthopID = 1 }, true, false},
+		{"other metrics", func(r *Route) { r.OtherMetrics = "x" }, true, false},
+		{"other attributes", func(r *Route) { r.Other = "x" }, true, false},
+		{"expiry", func(r *Route) { r.Expires = true }, true, true},
+		{"no hop", func(r *Route) { r.Hops = nil }, true, false},
+		{"gateway", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::2"), Index: 2}} }, true, false},
+		{"interface", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 3}} }, true, false},
+		{"weight of an only hop", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Weight: 7}} }, true, true},
+		{"onlink", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, OnLink: true}} }, true, false},
+		{"encapsulation", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Other: "x"}} }, true, false},
+		{"name of the interface", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Dev: "eth7"}} }, true, true},
+		{"dead hop", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Dead: true}} }, true, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			other := base
+			tt.change(&other)
+			if got := base.SamePlace(other); got != tt.samePlace {
+				t.Errorf("same place: %t, want %t", got, tt.samePlace)
+			}
+			if got := base.Equal(other); got != tt.equal {
+				t.Errorf("equal: %t, want %t", got, tt.equal)
+			}
+		})
+	}
+}
+
+func TestEncodeQuery(t *testing.T) {
+	header := func(family, dst, src uint8, flags uint32) []byte {
+		return append([]byte{family, dst, src, 0, 0, 0, 0, 0}, numbers(int32(flags))...)
+	}
+	tests := []struct {
+		name  string
+		query Query
+		want  []byte
+	}{
+		{
+			"IPv4", Query{To: addr("10.0.0.1")},
+			concat(header(2, 32, 0, unix.RTM_F_LOOKUP_TABLE), attribute(unix.RTA_DST, 10, 0, 0, 1)),
+		},
+		{
+			"IPv4 that arrives", Query{To: addr("10.0.0.1"), From: addr("10.0.0.2"), IIF: 7},
+			concat(header(2, 32, 32, unix.RTM_F_LOOKUP_TABLE), attribute(unix.RTA_DST, 10, 0, 0, 1), attribute(unix.RTA_SRC, 10, 0, 0, 2), number(unix.RTA_IIF, 7)),
+		},
+		{
+			"IPv6 of a bound socket", Query{To: addr("fe80::1"), OIF: 7},
+			concat(header(10, 128, 0, 0), attribute(unix.RTA_DST, addr("fe80::1").AsSlice()...), number(unix.RTA_OIF, 7)),
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, EncodeQuery(tt.query)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Among several hops the weight counts.
+func TestRouteWeights(t *testing.T) {
+	hops := func(weight int) Route {
+		return Route{Family: V4, Dst: prefix("0.0.0.0/0"), Hops: []Hop{{Index: 2, Weight: 1}, {Index: 3, Weight: weight}}}
+	}
+	if hops(1).Equal(hops(2)) {
+		t.Error("routes with other weights are equal")
+	}
+}

@@ -1,0 +1,405 @@
+package kernel
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// A dump that does not fit into one message of the kernel comes whole.
+func TestBigDumps(t *testing.T) {
+	const rules, routes = many, 5000
+	setup := append(slices.Clone(twoNICs), manyRules()...)
+	for i := range routes {
+		setup = append(setup, fmt.Sprintf("route add 172.16.%d.%d via 10.1.0.1 dev eth0", i>>8, i&255))
+	}
+	for i := range routes {
+		setup = append(setup, fmt.Sprintf("-6 route add 3fff::%x via fe80::1 dev eth0", i))
+	}
+	ns := newNetns(t, setup...).enter(t)
+	s := observe(t, ns)
+	seen := map[string]bool{}
+	for i, r := range s.Rules {
+		if i > 0 && r.Family == s.Rules[i-1].Family && r.Priority < s.Rules[i-1].Priority {
+			t.Errorf("rule %q stands behind %q", r, s.Rules[i-1])
+		}
+		seen[r.From.String()] = true
+	}
+	for _, r := range s.Routes {
+		seen[r.Dst.String()] = true
+	}
+	missing := 0
+	for i := range routes {
+		for _, p := range []string{fmt.Sprintf("172.16.%d.%d/32", i>>8, i&255), fib.Host(addr(fmt.Sprintf("3fff::%x", i))).String()} {
+			if !seen[p] {
+				missing++
+			}
+		}
+		if p := fmt.Sprintf("10.9.%d.%d/32", i>>8, i&255); i < rules && !seen[p] {
+			missing++
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%d rules and routes are missing", missing)
+	}
+}
+
+// A dump during which something changed is marked by the kernel.
+func TestInterruptedDumpIsMarked(t *testing.T) {
+	n := newNetns(t, manyAddresses()...)
+	ns := n.enter(t)
+	stop := n.keepChanging(t, flipAddress)
+	defer stop()
+	for a := (answer{}); !a.interrupted; {
+		if err := ns.sock.send(unix.RTM_GETADDR, unix.NLM_F_DUMP, fib.EncodeAddressDump()); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if a, err = ns.sock.receive(func([]byte) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What ticks by itself in a long list (a bridge's timers, lifetimes) does not
+// look like a change.
+func TestDumpOfWhatTicks(t *testing.T) {
+	setup := []string{"link add br0 type bridge", "link set dev br0 up"}
+	for i := range 60 {
+		setup = append(setup, fmt.Sprintf("link add a%d type veth peer name b%d", i, i))
+	}
+	for i := range 400 {
+		setup = append(setup, fmt.Sprintf("addr add 2001:db8::%x/128 dev br0 valid_lft 5000 preferred_lft 4000", i+1))
+	}
+	for i := range 400 {
+		setup = append(setup, fmt.Sprintf("-6 route add 3fff::%x dev br0 expires 5000", i))
+	}
+	ns := newNetns(t, setup...).enter(t)
+	for range 10 {
+		s := observe(t, ns)
+		if len(s.Links) != 122 || len(s.Addresses) < 400 || len(s.Routes) < 400 {
+			t.Fatalf("read %d links, %d addresses, %d routes", len(s.Links), len(s.Addresses), len(s.Routes))
+		}
+	}
+}
+
+// many is how many of each are there: too many for one message of the kernel.
+const many = 2000
+
+func manyAddresses() []string {
+	var setup []string
+	for i := range many {
+		setup = append(setup, fmt.Sprintf("addr add 10.9.%d.%d/32 dev lo", i>>8, i&255))
+	}
+	return setup
+}
+
+func manyRules() []string {
+	var setup []string
+	for i := range many {
+		setup = append(setup, fmt.Sprintf("rule add priority %d from 10.9.%d.%d table 7300", 10+i, i>>8, i&255))
+	}
+	return setup
+}
+
+func manyRoutes() []string {
+	setup := slices.Clone(twoNICs)
+	for i := range many {
+		setup = append(setup, fmt.Sprintf("-6 route add 3fff::%x via fe80::1 dev eth0 table 7300", i))
+	}
+	return setup
+}
+
+// What others change meanwhile does not tear a dump: what nobody changed is in
+// it, once.
+func TestDumpWhileOthersWrite(t *testing.T) {
+	tests := []struct {
+		name  string
+		setup []string
+		flip  func(*Namespace) error
+		read  func(*Namespace) ([]string, error)
+	}{
+		{"addresses", manyAddresses(), flipAddress, func(ns *Namespace) ([]string, error) {
+			all, err := dump(ns.sock, unix.RTM_GETADDR, fib.EncodeAddressDump(), fib.DecodeAddress)
+			return texts(all, func(a fib.Address) bool { return prefix("10.9.0.0/16").Contains(a.Prefix.Addr()) }), err
+		}},
+		{"rules", manyRules(), flipRule, func(ns *Namespace) ([]string, error) {
+			all, err := ns.rules(fib.V4)
+			return texts(all, func(r fib.Rule) bool { return r.Table == 7300 }), err
+		}},
+		{"IPv6 routes", manyRoutes(), flipRoute, func(ns *Namespace) ([]string, error) {
+			all, err := ns.routes(fib.V6, 7300)
+			return texts(all, func(r fib.Route) bool { return prefix("3fff::/16").Contains(r.Dst.Addr()) }), err
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := newNetns(t, tt.setup...)
+			ns := n.enter(t)
+			flip, stop := n.changeOnDemand(t, tt.flip)
+			defer stop()
+			for range 100 {
+				flip()
+				got, err := tt.read(ns)
+				if err != nil {
+					t.Fatal(err)
+				}
+				slices.Sort(got)
+				if once := slices.Compact(slices.Clone(got)); len(got) != many || len(once) != many {
+					t.Fatalf("read %d, of which %d are different; %d are there all the time", len(got), len(once), many)
+				}
+			}
+		})
+	}
+}
+
+func texts[T any](list []T, want func(T) bool) []string {
+	var out []string
+	for _, x := range keep(list, want) {
+		out = append(out, fmt.Sprintf("%v", x))
+	}
+	return out
+}
+
+// keepChanging runs flip in the namespace, over and over, until it is told to
+// stop.
+func (n *netns) keepChanging(t *testing.T, flip func(*Namespace) error) (stop func()) {
+	demand := make(chan struct{})
+	close(demand)
+	return n.change(t, flip, demand)
+}
+
+// changeOnDemand runs flip in the namespace whenever it is asked to, beside what
+// the caller does.
+func (n *netns) changeOnDemand(t *testing.T, flip func(*Namespace) error) (demand, stop func()) {
+	c := make(chan struct{})
+	return func() { c <- struct{}{} }, n.change(t, flip, c)
+}
+
+// change runs flip in the namespace for each demand, until it is told to stop.
+func (n *netns) change(t *testing.T, flip func(*Namespace) error, demand <-chan struct{}) (stop func()) {
+	quit, result := make(chan struct{}), make(chan error)
+	go func() {
+		result <- n.do(func() error {
+			s, err := openSocket()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			for {
+				select {
+				case <-quit:
+					return err
+				case <-demand:
+					err = errors.Join(err, flip(&Namespace{sock: s}))
+				}
+			}
+		})
+	}()
+	return func() {
+		close(quit)
+		if err := <-result; err != nil {
+			t.Errorf("the one that writes meanwhile: %v", err)
+		}
+	}
+}
+
+// The flips add and delete something ahead of what is there.
+func flipRule(ns *Namespace) error {
+	r := fib.Rule{Family: fib.V4, Priority: 1, Action: fib.Lookup, Table: 9}
+	return errors.Join(ns.Revert(plan.AddRule{Rule: r}), ns.Revert(plan.DelRule{Rule: r}))
+}
+
+func flipRoute(ns *Namespace) error {
+	r := ours("2fff::/16", fib.Hop{Index: 1})
+	return errors.Join(ns.Revert(plan.AddRoute{Route: r}), ns.Revert(plan.DelRoute{Route: r}))
+}
+
+func flipAddress(ns *Namespace) error {
+	// struct ifaddrmsg for 10.8.0.1/32 on lo, and IFA_LOCAL.
+	b := append([]byte{unix.AF_INET, 32, 0, unix.RT_SCOPE_HOST}, numberBytes(1)...)
+	b = append(append(b, 8, 0, unix.IFA_LOCAL, 0), 10, 8, 0, 1)
+	return errors.Join(ns.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE, b), ns.do(unix.RTM_DELADDR, 0, b))
+}
+
+func numberBytes(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
+
+// The answer to a request that was given up on is not taken for that to the next.
+func TestStaleAnswers(t *testing.T) {
+	n := newNetns(t)
+	ns := n.enter(t)
+	absent := fib.EncodeRule(fib.Rule{Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9})
+	if err := ns.sock.send(unix.RTM_DELRULE, unix.NLM_F_ACK, absent); err != nil { // will be answered by ENOENT
+		t.Fatal(err)
+	}
+	if err := ns.sock.send(unix.RTM_GETRULE, unix.NLM_F_DUMP, fib.EncodeRuleDump(fib.V4)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ns.rules(fib.V6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range got {
+		if r.Family != fib.V6 {
+			t.Errorf("%s belongs to another answer", r)
+		}
+	}
+	if _, err := ns.Apply(plan.AddRule{Rule: fib.Rule{Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAsk(t *testing.T) {
+	n := newNetns(t, append(twoNICs,
+		"rule add priority 5 from 10.2.0.2 table 7300",
+		"route add default via 10.2.0.1 dev net1 table 7300",
+		"route add default via 10.1.0.1 dev eth0",
+		"rule add priority 6 to 192.0.2.99 unreachable",
+		"-6 route add default via fe80::1 dev eth0",
+		"-6 rule add priority 5 to 3fff::99 prohibit",
+	)...)
+	n.set(t, 1, "ipv4/conf/eth0/rp_filter")
+	ns := n.enter(t)
+	s := observe(t, ns)
+	eth0, net1 := linkIndex(t, s, "eth0"), linkIndex(t, s, "net1")
+	type answer struct {
+		kind    uint8
+		table   uint32
+		gateway string
+		device  int
+	}
+	tests := []struct {
+		name  string
+		query fib.Query
+		want  answer
+	}{
+		{"by main", fib.Query{To: addr("192.0.2.7")}, answer{unix.RTN_UNICAST, 254, "10.1.0.1", eth0}},
+		{"by the source's table", fib.Query{To: addr("192.0.2.7"), From: addr("10.2.0.2")}, answer{unix.RTN_UNICAST, 7300, "10.2.0.1", net1}},
+		{"on the link", fib.Query{To: addr("10.2.0.7")}, answer{unix.RTN_UNICAST, 254, "", net1}},
+		{"of a bound socket", fib.Query{To: addr("10.2.0.7"), OIF: net1}, answer{unix.RTN_UNICAST, 254, "", net1}},
+		{"of a bound socket that no route is for", fib.Query{To: addr("192.0.2.7"), OIF: net1}, answer{unix.RTN_UNICAST, 0, "", net1}},
+		{"to ourselves", fib.Query{To: addr("10.1.0.2"), From: addr("192.0.2.7"), IIF: eth0}, answer{unix.RTN_LOCAL, 255, "", 1}},
+		{"IPv6", fib.Query{To: addr("3fff::7")}, answer{unix.RTN_UNICAST, 254, "fe80::1", eth0}},
+		{"IPv6 to ourselves", fib.Query{To: addr("2001:db8:2::2"), From: addr("3fff::7"), IIF: eth0}, answer{unix.RTN_LOCAL, 255, "", 1}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r, err := ns.Ask(tt.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := answer{kind: r.Type, table: r.Table}
+			for _, g := range r.Gateways() {
+				got.gateway = g.String()
+			}
+			for _, h := range r.Hops {
+				got.device = h.Index
+			}
+			if got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+	refusals := []struct {
+		name  string
+		query fib.Query
+		want  []unix.Errno // one of them
+	}{
+		{"by a rule", fib.Query{To: addr("192.0.2.99")}, []unix.Errno{unix.ENETUNREACH}},
+		{"by the reverse path", fib.Query{To: addr("10.1.0.2"), From: addr("10.2.0.7"), IIF: eth0}, []unix.Errno{unix.EXDEV, unix.EINVAL}},
+		{"from an address that we have not", fib.Query{To: addr("192.0.2.7"), From: addr("192.0.2.1")}, []unix.Errno{unix.EINVAL, unix.ENETUNREACH}},
+		{"through a device that is not there", fib.Query{To: addr("192.0.2.7"), OIF: 999}, []unix.Errno{unix.ENODEV}},
+		{"by an IPv6 rule", fib.Query{To: addr("3fff::99")}, []unix.Errno{unix.EACCES}},
+	}
+	for _, tt := range refusals {
+		t.Run("refused "+tt.name, func(t *testing.T) {
+			if got, err := ns.Ask(tt.query); !slices.Contains(tt.want, errno(err)) {
+				t.Errorf("got %v (%v), want one of %v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestPolicyRouting(t *testing.T) {
+	n := newNetns(t)
+	if err := n.do(PolicyRouting); err != nil {
+		t.Error(err)
+	}
+	n.ip(t, "rule flush", "rule del priority 0")
+	if err := n.do(PolicyRouting); err == nil {
+		t.Error("a kernel without any rule is taken for one with policy routing")
+	}
+}
+
+// netlinkError is the body of an NLMSG_ERROR: the errno, the header of the
+// request and, unless capped, its payload; then attributes.
+func netlinkError(errno int32, payload []byte, attributes ...[]byte) []byte {
+	b := binary.NativeEndian.AppendUint32(nil, uint32(-errno))
+	b = binary.NativeEndian.AppendUint32(b, uint32(unix.NLMSG_HDRLEN+len(payload)))
+	b = append(b, make([]byte, unix.NLMSG_HDRLEN-4)...)
+	b = append(b, payload...)
+	for _, a := range attributes {
+		b = append(b, a...)
+	}
+	return b
+}
+
+func netlinkText(kind uint16, s string) []byte {
+	b := binary.NativeEndian.AppendUint16(nil, uint16(unix.SizeofRtAttr+len(s)+1))
+	b = binary.NativeEndian.AppendUint16(b, kind)
+	b = append(append(b, s...), 0)
+	return append(b, make([]byte, (4-len(b)%4)%4)...)
+}
+
+func TestVerdict(t *testing.T) {
+	words := netlinkText(unix.NLMSGERR_ATTR_MSG, "Nexthop has invalid gateway")
+	other := netlinkText(unix.NLMSGERR_ATTR_OFFS, "abc")
+	const spoken = "network is unreachable (Nexthop has invalid gateway)"
+	tests := []struct {
+		name  string
+		kind  uint16
+		flags uint16
+		body  []byte
+		want  string
+	}{
+		{"done", unix.NLMSG_ERROR, 0, netlinkError(0, nil), ""},
+		{"end of a dump", unix.NLMSG_DONE, 0, []byte{0, 0, 0, 0}, ""},
+		{"end of a dump of an old kernel", unix.NLMSG_DONE, 0, nil, ""},
+		{"refusal", unix.NLMSG_ERROR, 0, netlinkError(int32(unix.ENETUNREACH), []byte{1, 2, 3, 4}), "network is unreachable"},
+		{"words behind the request", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS, netlinkError(int32(unix.ENETUNREACH), []byte{1, 2, 3, 4, 5, 0, 0, 0}, other, words), spoken},
+		{"words behind its header", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS | unix.NLM_F_CAPPED, netlinkError(int32(unix.ENETUNREACH), nil, words), spoken},
+		{"words at the end of a dump", unix.NLMSG_DONE, unix.NLM_F_ACK_TLVS, append(netlinkError(int32(unix.ENETUNREACH), nil)[:4], words...), spoken},
+		{"no words", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS | unix.NLM_F_CAPPED, netlinkError(int32(unix.ENETUNREACH), nil, other), "network is unreachable"},
+		{"request cut off", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS, netlinkError(int32(unix.ENETUNREACH), nil)[:8], "network is unreachable"},
+		{"words cut off", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS | unix.NLM_F_CAPPED, netlinkError(int32(unix.ENETUNREACH), nil, words[:8]), "network is unreachable"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := verdict(tt.kind, tt.flags, tt.body)
+			if text := fmt.Sprint(err); text != tt.want && (tt.want != "" || err != nil) {
+				t.Errorf("got %q, want %q", text, tt.want)
+			}
+			if tt.want != "" && !errors.Is(err, unix.ENETUNREACH) {
+				t.Errorf("%v is not ENETUNREACH", err)
+			}
+		})
+	}
+	if err := verdict(unix.NLMSG_ERROR, 0, []byte{1, 2}); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("an error message that is cut off: %v, want ErrNoAnswer", err)
+	}
+}
+
+func FuzzVerdict(f *testing.F) {
+	f.Add(uint16(unix.NLMSG_ERROR), uint16(unix.NLM_F_ACK_TLVS), netlinkError(5, []byte{1, 2, 3, 4}, netlinkText(unix.NLMSGERR_ATTR_MSG, "no")))
+	f.Add(uint16(unix.NLMSG_DONE), uint16(unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED), []byte{255, 255, 255, 255, 8, 0, 1, 0, 'n', 'o', 0, 0})
+	f.Fuzz(func(_ *testing.T, kind, flags uint16, body []byte) {
+		_ = verdict(kind, flags, body)
+	})
+}
