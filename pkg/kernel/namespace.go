@@ -33,8 +33,10 @@ const lockTimeout = 30 * time.Second
 // Lock says how a namespace is to be held.
 type Lock int
 
-// Shared is for readers, Exclusive for writers.
+// Shared is for readers, Exclusive for writers, None for who only looks at what
+// the namespace is.
 const (
+	None      Lock = 0
 	Shared    Lock = unix.LOCK_SH
 	Exclusive Lock = unix.LOCK_EX
 )
@@ -122,6 +124,9 @@ func identify(file *os.File) (inode, error) {
 // flock locks the namespace itself: all its paths share one inode, so that it
 // needs no lock file, and the kernel releases it whatever becomes of us.
 func flock(file *os.File, lock Lock) error {
+	if lock == None {
+		return nil
+	}
 	fd := int(file.Fd())
 	err := unix.Flock(fd, int(lock)|unix.LOCK_NB)
 	if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
@@ -236,7 +241,7 @@ func (n *Namespace) Holds(sandbox string) bool {
 // Alive reports whether a network namespace stands at a path, and is the one
 // with the identity that an attachment of the container was remembered under.
 func Alive(path, identity, containerID string) bool {
-	n, err := Enter(path, Shared)
+	n, err := Enter(path, None)
 	if errors.Is(err, ErrGone) || errors.Is(err, ErrHost) {
 		return false
 	}

@@ -33,8 +33,10 @@ func originals(in Input) []fib.Route {
 	target := defaultTargets(known, wishesOf(in.Seen, in.attachments()))
 	lost := lostInMove(in)
 	var out []fib.Route
+	own, _ := in.Seen.Link(in.Key.IfName)
 	for _, r := range known {
-		stays := slices.ContainsFunc(target, r.Equal) && alive(in.Seen, r)
+		// What went from this NIC went with its link, and ADD repairs it.
+		stays := slices.ContainsFunc(target, r.Equal) && alive(in.Seen, r) && !r.Uses(own.Index)
 		if !stays || slices.ContainsFunc(seen, r.Equal) || slices.ContainsFunc(lost, r.Equal) {
 			out = append(out, r)
 		}
@@ -208,16 +210,18 @@ func asMultipath(table []fib.Route) []fib.Route {
 // mainOps lists the changes that lead from what main has to the defaults that it
 // shall have. Routes that are not ours to take are left alone.
 func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
-	known := living(in.Seen, slices.Concat(originals(in), before))
+	made := defaultTargets(rememberedDefaults(in), wishesOf(in.Seen, in.attachments()))
+	known := living(in.Seen, slices.Concat(originals(in), before, made))
 	m := mainChange{now: weighted(defaultsSeen(in.Seen), known), after: living(in.Seen, after)}
 	outs := m.surplus(in, known)
 	ins := m.missing(wanted)
 	m.reorder(in)
 	clash := func(list []fib.Route, r fib.Route) bool {
-		return r.Family == fib.V6 && slices.ContainsFunc(list, r.SamePlace)
+		return r.Family == fib.V6 && slices.ContainsFunc(list, func(o fib.Route) bool { return r.SamePlace(o) && r.Protocol != o.Protocol })
 	}
 	// What comes stands before what goes, so that main is never without; but in
-	// IPv6 two of the same metric would become one route.
+	// IPv6 two of the same metric would become one route, and of different
+	// protocols tell only one of them.
 	for _, r := range ins {
 		if !clash(outs, r) {
 			m.putIn(r)

@@ -306,6 +306,13 @@ func memory(in Input, d *Desired) record.Attachment {
 	for _, s := range d.Settings {
 		m.Settings = append(m.Settings, original(in.Mine, s))
 	}
+	if in.Mine != nil { // what an earlier ADD set and this one does not ask for
+		for _, s := range in.Mine.Settings {
+			if !slices.ContainsFunc(m.Settings, func(o record.Setting) bool { return o.Index == s.Index && o.Key == s.Key }) {
+				m.Settings = append(m.Settings, s)
+			}
+		}
+	}
 	m.Main = rememberedMain(in, d.NICs)
 	for _, r := range lostInMove(in) {
 		m.Moving = append(m.Moving, fib.EncodeRoute(r))

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 )
@@ -63,11 +65,22 @@ func ruleOrder(a, b fib.Rule) int {
 
 // isOwner reports whether a rule names the owner of a table of ours.
 func isOwner(r fib.Rule) bool {
-	return r.Protocol == Protocol && r.Action == fib.Lookup && r.OIF != "" && r.IIF == "" && !r.From.IsValid()
+	return leadsToOurs(r) && r.OIF != "" && r.IIF == "" && !r.From.IsValid()
+}
+
+// leadsToOurs reports whether a rule of ours leads to a source table. The tables
+// of the kernel never are, whoever says so with our protocol.
+func leadsToOurs(r fib.Rule) bool {
+	return r.Protocol == Protocol && r.Action == fib.Lookup && !reserved(r.Table)
+}
+
+// reserved reports whether a table number is the kernel's.
+func reserved(table uint32) bool {
+	return table == unix.RT_TABLE_UNSPEC || (table >= unix.RT_TABLE_DEFAULT && table <= unix.RT_TABLE_LOCAL)
 }
 
 func isMarker(r fib.Rule) bool {
-	return r.Protocol == Protocol && r.Action == fib.Lookup && r.OIF != "" && r.IIF == r.OIF
+	return leadsToOurs(r) && r.OIF != "" && r.IIF == r.OIF
 }
 
 // owned is what of our rules and tables belongs to one attachment.
@@ -141,7 +154,7 @@ func claims(rules []fib.Rule) map[uint32]string {
 
 // isSource reports whether a rule gives a source its table.
 func isSource(r fib.Rule) bool {
-	return r.Protocol == Protocol && r.Action == fib.Lookup && r.From.IsValid() && r.Table != mainTable
+	return leadsToOurs(r) && r.From.IsValid()
 }
 
 // holds reports whether a rule is the attachment's.

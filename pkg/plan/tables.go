@@ -112,7 +112,7 @@ func (n *numbering) allocate() (uint32, error) {
 // user names who uses a table; empty: nobody.
 func (n *numbering) user(table uint32) (string, error) {
 	switch {
-	case table >= unix.RT_TABLE_DEFAULT && table <= unix.RT_TABLE_LOCAL, table == 0:
+	case reserved(table):
 		return "the kernel", nil
 	case slices.Contains(n.given, table):
 		return "this attachment", nil

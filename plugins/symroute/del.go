@@ -24,6 +24,12 @@ func del(args *skel.CmdArgs) error {
 	}
 	key := keyOf(args, conf.Network)
 	p, err := enter(args, key, conf.DataDir, kernel.Exclusive)
+	if errors.Is(err, kernel.ErrBusy) {
+		// Any process of the pod can lock its own namespace, and must not be able
+		// to keep the runtime from taking the pod down.
+		warn("%v: going on without the lock", err)
+		p, err = enter(args, key, conf.DataDir, kernel.None)
+	}
 	if errors.Is(err, kernel.ErrGone) {
 		forgetEverywhere(record.NewStore(conf.DataDir), key)
 		return nil
