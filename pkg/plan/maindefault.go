@@ -28,7 +28,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 		return nil, nil //nolint:nilnil // no wish is no error
 	}
 	w := &wish{seq: sequence(in), take: in.Config.MainDefault == config.Take, saw: living(in.Seen, originals(in))}
-	if in.Mine != nil && in.Mine.Wish != nil {
+	if in.Mine != nil && in.Mine.Wish != nil && in.Mine.Wish.Take == w.take { // the same wish, said again
 		w.saw = decodeRoutes(in.Seen, in.Mine.Wish.Saw)
 	}
 	for _, n := range nics {

@@ -237,10 +237,10 @@ func unclaimed(in Input, l fib.Link, s Source) error {
 }
 
 // guarded reports whether an address has a source rule of its own NIC, which
-// stands before that of any prefix.
+// stands before that of any prefix of ours.
 func guarded(in Input, a fib.Address, nic fib.Link) bool {
 	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
-		return isSource(r) && r.From == fib.Host(a.Prefix.Addr()) && tableOwner(in.Seen.Rules, r.Table) == nic.Name
+		return isSource(r) && r.Priority <= in.Config.Priority-sourceStep && r.From == fib.Host(a.Prefix.Addr()) && tableOwner(in.Seen.Rules, r.Table) == nic.Name
 	})
 }
 

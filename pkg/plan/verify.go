@@ -95,7 +95,7 @@ func askable(s *fib.Snapshot, source Source) bool {
 func verifyRoutes(in Input, d *Desired) Deviations {
 	var out Deviations
 	for _, want := range d.Routes {
-		if slices.ContainsFunc(in.Seen.Routes, want.Equal) {
+		if slices.ContainsFunc(in.Seen.Routes, func(r fib.Route) bool { return asAdded(want, r) }) {
 			continue
 		}
 		rivals := texts(in.Seen.Routes, want.SamePlace)
@@ -107,11 +107,20 @@ func verifyRoutes(in Input, d *Desired) Deviations {
 	}
 	own := ownership(in)
 	for _, r := range in.Seen.Routes {
-		if own.tables[r.Table] && !slices.ContainsFunc(d.Routes, r.Equal) {
+		if own.tables[r.Table] && !slices.ContainsFunc(d.Routes, func(want fib.Route) bool { return asAdded(want, r) }) {
 			out = append(out, Deviation{Kind: Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
 		}
 	}
 	return out
+}
+
+// asAdded reports whether a route is the wanted one, as ADD could make it: an
+// address that the pod did not have then is no preferred source.
+func asAdded(want, r fib.Route) bool {
+	if !r.PrefSrc.IsValid() {
+		want.PrefSrc = r.PrefSrc
+	}
+	return want.Equal(r)
 }
 
 // verifyMain looks for a default route in each family that main had one of.
