@@ -332,7 +332,7 @@ func TestAlive(t *testing.T) {
 		{"another one at its path", other.path, id, false},
 		{"nothing at its path", filepath.Join(dir, "absent"), id, false},
 		{"something else at its path", dir, id, false},
-		{"the host's at its path", "/proc/self/ns/net", id, false},
+		{"the host's at its path", "/proc/thread-self/ns/net", id, false},
 		{"no path", "", id, false},
 	}
 	for _, tt := range tests {
@@ -341,6 +341,24 @@ func TestAlive(t *testing.T) {
 				t.Errorf("got %t, want %t", got, tt.want)
 			}
 		})
+	}
+}
+
+// Whoever holds a namespace, a process of the pod itself for one, does not hold up
+// those who only look at what it is.
+func TestAliveWhileLocked(t *testing.T) {
+	pod := newNetns(t)
+	id := identityOf(t, pod.path)
+	h := startHolder(t, pod.path, "exclusive")
+	if got := h.says(); got != "held" {
+		t.Fatal(got)
+	}
+	start := time.Now()
+	if !Alive(pod.path, id, "c1") {
+		t.Error("a namespace that is held is not alive")
+	}
+	if waited := time.Since(start); waited > lockTimeout/2 {
+		t.Errorf("waited %s for the lock", waited)
 	}
 }
 

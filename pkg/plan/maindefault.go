@@ -34,7 +34,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 	for _, n := range nics {
 		w.nics = append(w.nics, n.Link.Index)
 	}
-	if !w.take {
+	if !w.take { // what it takes out is decided once, by what there is now
 		w.saw = w.yieldable(defaultTargets(originals(in), wishesOf(in.Seen, in.Others)))
 		return w, nil
 	}
@@ -312,11 +312,15 @@ func needsTable(in Input, l fib.Link) bool {
 	return in.Then == nil && !slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool { return isOwner(r) && r.OIF == l.Name })
 }
 
-// kernelSources are the addresses that a NIC has in the kernel.
+// kernelSources are the addresses that a NIC has in the kernel; for CHECK, of those
+// the ones that ADD saw.
 func kernelSources(in Input, n NIC, f fib.Family) []Source {
 	var out []Source
 	for _, a := range in.Seen.Addresses {
 		ip := a.Prefix.Addr()
+		if in.Then != nil && in.Mine != nil && !slices.Contains(in.Mine.Sources, fib.Host(ip)) {
+			continue
+		}
 		known := n.has(fib.Host(ip))
 		if a.Index != n.Link.Index || fib.FamilyOf(ip) != f || (ip.Is6() && ip.IsLinkLocalUnicast()) || known {
 			continue

@@ -195,7 +195,8 @@ func TestNames(t *testing.T) {
 func TestFileNames(t *testing.T) {
 	seen := map[string]Key{}
 	parts := []string{"a", "b", "a.b", "a-b", "a_b", "a.json", "A"}
-	for _, network := range parts {
+	long := strings.Repeat("n", 300)
+	for _, network := range append(parts, long, long+"n", long[:250]) {
 		for _, container := range parts {
 			for _, ifname := range parts {
 				k := key(network, container, ifname)
@@ -395,6 +396,39 @@ func TestRemoveStrangeThings(t *testing.T) {
 	must(t, os.WriteFile(file, nil, 0o600))
 	if err := NewStore(file).Remove(netns, full().Key); err != nil {
 		t.Errorf("a file for the directory: %v", err)
+	}
+}
+
+func TestDamaged(t *testing.T) {
+	s, dir := newStore(t)
+	if s.Damaged(netns, full().Key) {
+		t.Error("nothing is there, and it is damaged")
+	}
+	must(t, os.MkdirAll(filepath.Join(dir, netns), 0o700))
+	must(t, os.WriteFile(path(dir, full().Key), []byte("{"), 0o600))
+	if !s.Damaged(netns, full().Key) {
+		t.Error("a torn record is not damaged")
+	}
+	if s.Damaged(netns, key("net", "c1", "net2")) {
+		t.Error("another attachment's is damaged")
+	}
+}
+
+// A record that stands in another's file is nobody's.
+func TestForeignRecord(t *testing.T) {
+	keys := []Key{key("net", "c1", "net1"), key("net", "c1", "net2"), key("other", "c1", "net1"), key(strings.Repeat("n", 300), "c1", "net1")}
+	for i, k := range keys {
+		for j, other := range keys {
+			if i == j {
+				continue
+			}
+			s, dir := newStore(t)
+			mustSave(t, s, netns, Attachment{Key: k})
+			must(t, os.Rename(path(dir, k), path(dir, other)))
+			if all, err := s.Load(netns); !errors.Is(err, ErrNotUsable) || len(all) > 0 {
+				t.Errorf("%q in the file of %q: loaded %v (%v)", k, other, all, err)
+			}
+		}
 	}
 }
 
