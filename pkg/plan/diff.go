@@ -81,11 +81,12 @@ func mainChanges(in Input, d *Desired) []Op {
 }
 
 // mainRemoval leads main's defaults to what they shall be without this
-// attachment. What is missing for another reason stays so.
+// attachment, whose interfaces are about to go: what yielded to them comes back.
+// What is missing for another reason stays so.
 func mainRemoval(in Input) []Op {
 	defaults := originals(in)
-	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()))
-	after := defaultTargets(defaults, wishesOf(in.Seen, in.Others))
+	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()), anyInterface)
+	after := defaultTargets(defaults, wishesOf(in.Seen, in.Others), in.outlives)
 	ours := lostInMove(in)
 	if in.Mine != nil && in.Mine.Wish != nil && !in.Mine.Wish.Take {
 		ours = append(ours, asHops(decodeRoutes(in.Seen, in.Mine.Wish.Saw))...) // we took them out

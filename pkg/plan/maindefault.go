@@ -35,7 +35,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 		w.nics = append(w.nics, n.Link.Index)
 	}
 	if !w.take { // what it takes out is decided once, by what there is now
-		w.saw = w.yieldable(defaultTargets(originals(in), wishesOf(in.Seen, in.Others)))
+		w.saw = w.yieldable(living(in.Seen, defaultTargets(originals(in), wishesOf(in.Seen, in.Others), in.exists)))
 		return w, nil
 	}
 	for _, f := range fib.Families() {
@@ -111,20 +111,22 @@ type entry struct {
 }
 
 // defaultTargets computes the defaults of main, in their order, from those that
-// it had before any attachment came and from the wishes. IPv6 routes have one
-// hop each, as they have in the kernel.
-func defaultTargets(originals []fib.Route, wishes []wish) []fib.Route {
+// it had before any attachment came and from the wishes. Nobody yields to an
+// interface that does not stay. IPv6 routes have one hop each, as they have in
+// the kernel.
+func defaultTargets(originals []fib.Route, wishes []wish, stays func(index int) bool) []fib.Route {
 	wishes = slices.Clone(wishes)
 	slices.SortStableFunc(wishes, func(a, b wish) int { return a.seq - b.seq })
 	var entries []entry
 	for _, r := range originals {
 		entries = append(entries, entry{origin: r, now: r})
 	}
-	for _, w := range wishes {
+	for i, w := range wishes {
 		for _, f := range fib.Families() {
-			if w.take {
+			switch {
+			case w.take:
 				entries = w.taken(entries, f)
-			} else {
+			case w.hasRival(entries, wishes[i+1:], f, stays):
 				w.yielded(entries, f)
 			}
 		}
@@ -168,13 +170,28 @@ func (w wish) yieldable(defaults []fib.Route) []fib.Route {
 	})
 }
 
-// yielded takes the attachment's defaults out, as long as another NIC has one. Of
-// an IPv4 multipath route, of which no single hop can be deleted, the rest stays
-// as a route of its own.
-func (w wish) yielded(entries []entry, f fib.Family) {
-	if !slices.ContainsFunc(entries, func(e entry) bool { return e.now.Family == f && w.byOthers(e.now) }) {
-		return
+// hasRival reports whether another NIC has a default that stays in main: its
+// interface stays, and no later attachment takes it out.
+func (w wish) hasRival(entries []entry, later []wish, f fib.Family, stays func(index int) bool) bool {
+	for _, e := range entries {
+		for _, h := range e.now.Hops {
+			if e.now.Family == f && !slices.Contains(w.nics, h.Index) && stays(h.Index) &&
+				!slices.ContainsFunc(later, func(l wish) bool { return l.takesOut(e.origin, h) }) {
+				return true
+			}
+		}
 	}
+	return false
+}
+
+// takesOut reports whether the wish is to yield with a hop of a default.
+func (w wish) takesOut(origin fib.Route, h fib.Hop) bool {
+	return !w.take && slices.Contains(w.nics, h.Index) && slices.ContainsFunc(w.saw, origin.Equal)
+}
+
+// yielded takes the attachment's defaults out. Of an IPv4 multipath route, of
+// which no single hop can be deleted, the rest stays as a route of its own.
+func (w wish) yielded(entries []entry, f fib.Family) {
 	for _, e := range w.concerns(entries, f) {
 		if e.own {
 			continue // another attachment's

@@ -30,7 +30,7 @@ func originals(in Input) []fib.Route {
 	}
 	seen := defaultsSeen(in.Seen)
 	known := rememberedDefaults(in)
-	target := defaultTargets(known, wishesOf(in.Seen, in.attachments()))
+	target := defaultTargets(known, wishesOf(in.Seen, in.attachments()), anyInterface)
 	lost := lostInMove(in)
 	var out []fib.Route
 	own, _ := in.Seen.Link(in.Key.IfName)
@@ -47,6 +47,23 @@ func originals(in Input) []fib.Route {
 		}
 	}
 	return out
+}
+
+// anyInterface has wishes as they were when all interfaces were there.
+func anyInterface(int) bool { return true }
+
+// exists reports whether an interface is in the pod.
+func (in Input) exists(index int) bool {
+	_, ok := in.Seen.LinkAt(index)
+	return ok
+}
+
+// outlives reports whether an interface stays when the attachment leaves: the
+// plugin before ours in the chain takes the attachment's own away next.
+func (in Input) outlives(index int) bool {
+	own, _ := in.Seen.Link(in.Key.IfName)
+	leaves := index == own.Index || in.Mine != nil && in.Mine.Wish != nil && slices.Contains(in.Mine.Wish.NICs, index)
+	return in.exists(index) && !leaves
 }
 
 // rememberedDefaults are the originals that the records know of: the latest has
@@ -210,7 +227,7 @@ func asMultipath(table []fib.Route) []fib.Route {
 // mainOps lists the changes that lead from what main has to the defaults that it
 // shall have. Routes that are not ours to take are left alone.
 func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
-	made := defaultTargets(rememberedDefaults(in), wishesOf(in.Seen, in.attachments()))
+	made := defaultTargets(rememberedDefaults(in), wishesOf(in.Seen, in.attachments()), in.exists)
 	known := living(in.Seen, slices.Concat(originals(in), before, made))
 	m := mainChange{now: weighted(defaultsSeen(in.Seen), known), after: living(in.Seen, after)}
 	outs := m.surplus(in, known)

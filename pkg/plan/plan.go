@@ -152,12 +152,12 @@ func Build(in Input) (*Desired, error) {
 func (d *Desired) wishFor(in Input, w *wish) {
 	defaults := originals(in)
 	others := wishesOf(in.Seen, in.Others)
-	d.Before = defaultTargets(defaults, others)
+	d.Before = defaultTargets(defaults, others, in.exists)
 	d.After = d.Before
 	if w == nil {
 		return
 	}
-	d.After = defaultTargets(defaults, append(others, *w))
+	d.After = defaultTargets(defaults, append(others, *w), in.exists)
 	d.Notes = w.leftAlone(living(in.Seen, defaults))
 	d.NICs = append(d.NICs, w.displacedNICs(in)...)
 }

@@ -50,7 +50,7 @@ func (p provider) nic(name string) nic {
 var (
 	eth0 = providerA.nic("eth0")
 	net1 = providerB.nic("net1")
-	net2 = newProvider("c", "192.0.2.130/25", "2001:db8:d::130/64").nic("net2")
+	net2 = providerC.nic("net2")
 )
 
 // withoutDefaults is the NIC where IPAM was asked for no routes.

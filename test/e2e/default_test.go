@@ -32,6 +32,8 @@ func TestDefaultRoute(t *testing.T) {
 	t.Run("yield", testYield)
 	t.Run("take", testTake)
 	t.Run("keep", testKeep)
+	t.Run("its owner leaves", testOwnerLeaves)
+	t.Run("its owner vanishes", testOwnerVanishes)
 }
 
 // testYield: the pod's default stays where it was.
@@ -228,4 +230,62 @@ func (s *site) allowOutgoing(t *testing.T) {
 	for _, gateway := range s.gateways {
 		gateway.AllowFrom(t, "lan")
 	}
+}
+
+// testOwnerLeaves detaches a running pod from the network of its default route
+// (podman network disconnect). Of those that yielded, the first that came has it
+// next.
+func testOwnerLeaves(t *testing.T) {
+	t.Parallel()
+	providers := []provider{providerA, providerB, providerC}
+	s := newSite(t, providers...)
+	s.allowOutgoing(t)
+	pod := netlab.NewPod(t)
+	lists, nics := []netlab.Conflist{}, []string{"eth0", "net1", "net2"}
+	for i, p := range providers {
+		lists = append(lists, s.chained(p, nil))
+		s.runtime.MustAdd(t, lists[i], pod, nics[i])
+	}
+	for leaving := range 2 {
+		s.runtime.MustDel(t, lists[leaving], pod, nics[leaving])
+		heir := providers[leaving+1]
+		for _, family := range families {
+			now := defaultRoutes(t, pod.NS, family)
+			if strings.Count(now, "via") != 1 || !strings.Contains(now, "dev "+nics[leaving+1]) {
+				t.Errorf("ip %s route show default, after %s left:\n%s", family, nics[leaving], now)
+			}
+		}
+		for _, to := range clients {
+			local, err := netlab.Client{NS: pod.NS}.Talk(s.client.Echo(t, addrPort(to)))
+			if err != nil || local.Addr() != heir.pod(to) {
+				t.Errorf("after %s left a connection to %v came from %v, want %v: %v", nics[leaving], to, local.Addr(), heir.pod(to), err)
+			}
+		}
+		for staying := leaving + 1; staying < len(nics); staying++ {
+			s.runtime.MustCheck(t, lists[staying], pod, nics[staying])
+		}
+	}
+}
+
+// testOwnerVanishes removes the NIC of the pod's default route without a word.
+// CHECK names what is missing, and ADD repairs it.
+func testOwnerVanishes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, eth0, net1)
+	a := b.attach(net1, nil)
+	a.must(t, "ADD")
+	b.pod.NS.IP(t, "link", "del", "eth0")
+	for _, family := range families {
+		if now := defaultRoutes(t, b.pod.NS, family); now != "" {
+			t.Fatalf("ip %s route show default:\n%s", family, now)
+		}
+	}
+	assertCode(t, a.fails(t, "CHECK", "default"), codeMissing)
+	a.must(t, "ADD")
+	for _, family := range families {
+		if now := defaultRoutes(t, b.pod.NS, family); !strings.Contains(now, "dev net1") {
+			t.Errorf("ip %s route show default, after ADD:\n%s", family, now)
+		}
+	}
+	a.must(t, "CHECK")
 }

@@ -29,6 +29,7 @@ type provider struct {
 var (
 	providerA = newProvider("a", "198.51.100.87/24", "2001:db8:a::87/64")
 	providerB = newProvider("b", "203.0.113.144/24", "2001:db8:b::144/64")
+	providerC = newProvider("c", "192.0.2.130/25", "2001:db8:d::130/64")
 )
 
 func newProvider(name, pod4, pod6 string) provider {
