@@ -5,12 +5,12 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
-.PHONY: build test test-unit test-e2e demo lint fuzz clean
+.PHONY: build test test-unit test-e2e test-runtimes demo lint fuzz clean
 
 build: ## the plugin, statically linked: bin/symroute
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
 
-test: test-unit test-e2e ## all tests, on the real kernel, in namespaces of their own
+test: test-unit test-e2e test-runtimes ## all tests, on the real kernel, in namespaces of their own
 
 test-unit: packages
 	$(GO) vet ./...
@@ -19,12 +19,16 @@ test-unit: packages
 test-e2e: packages
 	cd test && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...
 
+test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
+	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
+
 demo: packages ## a pod with two providers: broken, then symmetric, then clean
 	scripts/demo
 
 lint: bin/golangci-lint
 	bin/golangci-lint run ./...
 	cd test && ../bin/golangci-lint run --config ../.golangci.yml ./...
+	cd test/runtimes && ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 
 bin/golangci-lint: scripts/lint/go.mod
 	cd scripts/lint && CGO_ENABLED=0 $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint

@@ -76,7 +76,7 @@ type Config struct {
 	ViaMain           []netip.Prefix // masked
 	MainDefault       MainDefault
 	Table             uint32 // 0: allocate
-	Priority          uint32 // of the last of our rules
+	Priority          uint32 // of our rules
 	ARP               ARP
 	CheckDestinations []netip.Addr
 	RequireGateway    bool

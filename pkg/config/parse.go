@@ -191,9 +191,9 @@ func readTable(v value) (uint32, bool) {
 	return n, ok
 }
 
-// readPriority reads the priority of the last rule. The three before it must
-// stay behind the rule of the local table (0), and all of them ahead of that of
-// main (32766).
+// readPriority reads the priority of our rules: ahead of that of main (32766),
+// and behind that of the local table (0) with room for policies that go before
+// everything.
 func readPriority(v value) (uint32, bool) {
 	return between(4, 32765)(v)
 }

@@ -56,7 +56,9 @@ func readResult(v value) (*Result, bool) {
 }
 
 // readResultInterface reads an interface of the pod or of the node. What the
-// node's interfaces are called is no concern of ours.
+// node's interfaces are called is no concern of ours, nor is one whose name is
+// too long for any device: the AWS VPC CNI keeps notes to its own DEL in one
+// ("dummy" and eleven digits; cmd/routed-eni-cni-plugin/cni.go).
 func readResultInterface(v value) (Interface, bool) {
 	o, ok := v.object()
 	if !ok {
@@ -69,7 +71,7 @@ func readResultInterface(v value) (Interface, bool) {
 	}
 	if strings.ContainsFunc(i.Name, control) {
 		name.fault("%s holds control characters; write the name of a device", quote(i.Name))
-	} else if problem := deviceNameProblem(i.Name); i.Sandbox != "" && problem != "" {
+	} else if problem := deviceNameProblem(i.Name); i.Sandbox != "" && problem != "" && len(i.Name) <= maxDeviceName {
 		name.fault("%s", problem)
 	}
 	return i, true

@@ -19,6 +19,8 @@ type Snapshot struct {
 	// conf/default/rp_filter.
 	RPFilterAll     int
 	RPFilterDefault int
+	// ARPIgnoreAll is conf/all/arp_ignore.
+	ARPIgnoreAll int
 }
 
 // Link finds an interface by name.

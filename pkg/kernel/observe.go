@@ -37,6 +37,9 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 	if s.RPFilterDefault, err = readSetting("default", "rp_filter"); err != nil {
 		return nil, err
 	}
+	if s.ARPIgnoreAll, err = readSetting("all", "arp_ignore"); err != nil {
+		return nil, err
+	}
 	return s, n.ReadTables(s, unix.RT_TABLE_MAIN)
 }
 

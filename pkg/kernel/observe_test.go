@@ -208,6 +208,7 @@ func (n *netns) snapshot(t testing.TB, tables ...uint32) *fib.Snapshot {
 	s := &fib.Snapshot{
 		RPFilterAll:     n.get(t, "ipv4/conf/all/rp_filter"),
 		RPFilterDefault: n.get(t, "ipv4/conf/default/rp_filter"),
+		ARPIgnoreAll:    n.get(t, "ipv4/conf/all/arp_ignore"),
 	}
 	s.Links, s.Addresses = n.links(t)
 	for _, f := range fib.Families() {

@@ -32,7 +32,7 @@ func strangerScenarios() []scenario {
 			name: "somebody else's rule of the same source, and routes in a table of ours",
 			pod: second + `
 				-4 rule 100: from 10.20.30.5 to 192.0.2.0/24 lookup 7300
-				-4 rule 32763: from 10.20.30.5 lookup 7300
+				-4 rule 32765: from 10.20.30.5 lookup 7300
 				-4 rule 32765: from 10.20.30.5 unreachable
 				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300`,
 			attachment: attachment{prev: resultOf},
@@ -330,11 +330,11 @@ func TestOrder(t *testing.T) {
 	p := s.start(t)
 	ops := p.begin(s.attachment)
 	compare(t, "ADD", lines(`
-		ip rule add 32764: from all oif net1 lookup 7300 proto 73
+		ip rule add 32765: from all oif net1 lookup 7300 proto 73
 		ip route add 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 		ip route add default via 10.20.30.1 dev net1 table 7300 proto 73
-		ip rule add 32762: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-		ip rule add 32763: from 10.20.30.5 lookup 7300 proto 73
+		ip rule add 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+		ip rule add 32765: from 10.20.30.5 lookup 7300 proto 73
 		ip rule add 32765: from 10.20.30.5 unreachable proto 73
 		ip route del default via 10.20.30.1 dev net1 proto boot
 		sysctl net.ipv4.conf.net1.arp_ignore=1
@@ -357,9 +357,9 @@ func TestOrder(t *testing.T) {
 		sysctl net.ipv4.conf.net1.rp_filter=0
 		ip route add default via 10.20.30.1 dev net1 proto boot
 		ip rule del 32765: from 10.20.30.5 unreachable proto 73
-		ip rule del 32762: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-		ip rule del 32763: from 10.20.30.5 lookup 7300 proto 73
+		ip rule del 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+		ip rule del 32765: from 10.20.30.5 lookup 7300 proto 73
 		ip route del 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 		ip route del default via 10.20.30.1 dev net1 table 7300 proto 73
-		ip rule del 32764: from all oif net1 lookup 7300 proto 73`), lines(opsText(p.leave(s.attachment))))
+		ip rule del 32765: from all oif net1 lookup 7300 proto 73`), lines(opsText(p.leave(s.attachment))))
 }

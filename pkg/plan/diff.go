@@ -16,10 +16,13 @@ func Changes(in Input, d *Desired) []Op {
 	ops = append(ops, missingRules(in.Seen, owners)...)
 	ops = append(ops, routeChanges(in, d)...)
 	ops = append(ops, missingRules(in.Seen, others)...)
-	ops = append(ops, specificFirst(in, d)...)
+	moved, rules := moves(in, d)
+	for _, m := range moved {
+		ops = append(ops, m)
+	}
 	ops = append(ops, mainChanges(in, d)...)
 	ops = append(ops, settingChanges(in, d)...)
-	return append(ops, staleRules(in, d)...)
+	return append(ops, staleRules(in, d, rules)...)
 }
 
 func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
@@ -122,7 +125,10 @@ func settingOf(l fib.Link, key string) int {
 	return l.RPFilter
 }
 
-func staleRules(in Input, d *Desired) []Op {
+// staleRules removes what the attachment had and has no more, from all rules.
+// Each goes last first: the kernel can only add behind, and so what takes the
+// removal back brings it to its place again.
+func staleRules(in Input, d *Desired, all []fib.Rule) []Op {
 	var stale []fib.Rule
 	own := ownership(in)
 	for i, r := range in.Seen.Rules {
@@ -131,23 +137,39 @@ func staleRules(in Input, d *Desired) []Op {
 			stale = append(stale, r)
 		}
 	}
-	return ruleRemoval(stale)
+	var ops []Op
+	for _, r := range removalOrder(stale) {
+		if behind := peersBehind(all, r); len(behind) > 0 && !slices.Contains(d.Rules, r) {
+			ops = append(ops, MoveRule{Rules: []fib.Rule{r}, Behind: behind})
+		}
+		ops = append(ops, DelRule{r})
+		all = slices.DeleteFunc(slices.Clone(all), func(o fib.Rule) bool { return o == r })
+	}
+	return ops
 }
 
-// ruleRemoval removes rules in the order that always leaves enough of them to
-// tell whose the rest are: those of a source, then the source rules themselves,
-// then the owners.
+// ruleRemoval removes rules.
 func ruleRemoval(rules []fib.Rule) []Op {
+	var ops []Op
+	for _, r := range removalOrder(rules) {
+		ops = append(ops, DelRule{r})
+	}
+	return ops
+}
+
+// removalOrder is the order of removal that always leaves enough rules to tell
+// whose the rest are: those of a source, then the source rules themselves, then
+// the owners.
+func removalOrder(rules []fib.Rule) []fib.Rule {
 	owners, others := splitOwners(rules)
 	sources := slices.DeleteFunc(slices.Clone(others), func(r fib.Rule) bool { return !isSource(r) })
 	others = slices.DeleteFunc(others, isSource)
-	var ops []Op
+	var out []fib.Rule
 	for _, group := range [][]fib.Rule{others, sources, owners} {
-		for _, r := range slices.Backward(group) {
-			ops = append(ops, DelRule{r})
-		}
+		slices.Reverse(group)
+		out = append(out, group...)
 	}
-	return ops
+	return out
 }
 
 // Removal lists what takes an attachment back, with or without what is

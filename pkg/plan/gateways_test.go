@@ -19,8 +19,8 @@ func gatewayScenarios() []scenario {
 			pod:        second,
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}]}`},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
@@ -38,9 +38,9 @@ func gatewayScenarios() []scenario {
 				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
 				{"address": "10.20.30.6/24", "gateway": "10.20.30.1"}]}`},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.30.6 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.6 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 rule 32765: from 10.20.30.6 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
@@ -61,12 +61,12 @@ func gatewayScenarios() []scenario {
 				{"address": "10.20.30.6/24", "gateway": "10.20.30.2"},
 				{"address": "192.0.2.7/28", "gateway": "192.0.2.1"}]}`},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.30.6 lookup 7301 proto 73
-				-4 rule 32763: from 192.0.2.7 lookup 7302 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7301 proto 73
-				-4 rule 32764: from all oif net1 lookup 7302 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.6 lookup 7301 proto 73
+				-4 rule 32765: from 192.0.2.7 lookup 7302 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7302 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 rule 32765: from 10.20.30.6 unreachable proto 73
 				-4 rule 32765: from 192.0.2.7 unreachable proto 73
@@ -93,11 +93,11 @@ func gatewayScenarios() []scenario {
 				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
 				{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73
 				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
@@ -119,9 +119,9 @@ func gatewayScenarios() []scenario {
 				{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
 			only: "oif",
 			want: `
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7301 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7301 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73`,
 		},
 		{
 			name: "IPv6 only",
@@ -133,8 +133,8 @@ func gatewayScenarios() []scenario {
 				-6 route default via 2001:db8:1::1 dev eth0`,
 			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
 			want: `
-				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73
 				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
@@ -161,8 +161,8 @@ func gatewayScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73`,
 		},
@@ -189,8 +189,8 @@ func gatewayScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route 192.0.2.1 dev net1 table 7300 proto 73 scope link
 				-4 route default via 192.0.2.1 dev net1 table 7300 proto 73`,
@@ -216,8 +216,8 @@ func gatewayScenarios() []scenario {
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
 			only:       "7300 proto 73",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default table 7300 proto 73 nexthop via 10.20.30.2 dev net1 weight 5 nexthop via 192.0.2.1 dev net1 weight 1 onlink`,
 		},
@@ -245,8 +245,8 @@ func gatewayScenarios() []scenario {
 			pod:        second,
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				rp_filter net1: effectively loose (2)`,
@@ -346,9 +346,9 @@ func gatewayScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 192.0.2.7 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 192.0.2.7 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route 198.51.100.1 dev net1 table 7300 proto 73 scope link
 				-4 route default via 198.51.100.1 dev net1 table 7300 proto 73`,
@@ -365,9 +365,9 @@ func gatewayScenarios() []scenario {
 			},
 			only: "lookup 7300",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 192.0.2.7 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 192.0.2.7 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73`,
 		},
 		{
 			name: "gateways of a family that the NIC does not have are passed over",

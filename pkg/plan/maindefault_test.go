@@ -155,11 +155,11 @@ func defaultScenarios() []scenario {
 			pod:        sideBySide,
 			attachment: attachment{conf: `"mainDefault": "take"`, prev: resultOf},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.244.0.5 lookup 7301 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-4 rule 32764: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32764: from all oif eth0 lookup 7301 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.244.0.5 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif eth0 lookup 7301 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 rule 32765: from 10.244.0.5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
@@ -321,7 +321,7 @@ func defaultScenarios() []scenario {
 			pod:        sideBySide,
 			attachment: attachment{conf: `"mainDefault": "take", "viaMain": ["10.96.0.0/12"]`, prev: resultOf},
 			only:       "lookup main",
-			want:       `-4 rule 32762: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73`,
+			want:       `-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73`,
 		},
 		{
 			name: "take: routes and several defaults of the displaced NIC come along, link-local addresses do not",
@@ -344,13 +344,13 @@ func defaultScenarios() []scenario {
 			},
 			only: "7301 proto 73",
 			want: `
-				-4 rule 32763: from 10.244.0.5 lookup 7301 proto 73
-				-4 rule 32763: from 10.244.0.6 lookup 7301 proto 73
-				-4 rule 32764: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32764: from all oif eth0 lookup 7301 proto 73
-				-6 rule 32763: from 2001:db8:1::5 lookup 7301 proto 73
-				-6 rule 32764: from all iif net1 oif net1 lookup 7301 proto 73
-				-6 rule 32764: from all oif eth0 lookup 7301 proto 73
+				-4 rule 32765: from 10.244.0.5 lookup 7301 proto 73
+				-4 rule 32765: from 10.244.0.6 lookup 7301 proto 73
+				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif eth0 lookup 7301 proto 73
+				-6 rule 32765: from 2001:db8:1::5 lookup 7301 proto 73
+				-6 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-6 rule 32765: from all oif eth0 lookup 7301 proto 73
 				-4 route 10.244.0.0/24 dev eth0 table 7301 proto 73 scope link src 10.244.0.5
 				-6 route 2001:db8:1::/64 dev eth0 table 7301 proto 73 metric 256
 				-6 route fe80::/64 dev eth0 table 7301 proto 73 metric 256
@@ -364,7 +364,7 @@ func defaultScenarios() []scenario {
 			earlier:    []attachment{{ifname: "eth0", conf: `"mainDefault": "keep"`, prev: `{"ips": [{"address": "10.244.0.5/24", "gateway": "10.244.0.1"}]}`}},
 			attachment: attachment{conf: `"mainDefault": "take"`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32764: from all oif net1 lookup 7301 proto 73`,
+			want:       `-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
 		},
 		{
 			name: "take: of several NICs of the attachment, its own wins",

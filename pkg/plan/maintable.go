@@ -42,7 +42,7 @@ func originals(in Input) []fib.Route {
 		}
 	}
 	for i, r := range seen {
-		if r.Protocol != Protocol && !slices.ContainsFunc(known, r.Equal) && !slices.ContainsFunc(target, r.Equal) {
+		if r.Protocol != Protocol && !leftOf(r, known) && !slices.ContainsFunc(target, r.Equal) {
 			out = insertAmong(out, r, seen[:i], seen[i+1:])
 		}
 	}
@@ -80,6 +80,19 @@ func rememberedDefaults(in Input) []fib.Route {
 		}
 	}
 	return out
+}
+
+// leftOf reports whether a route is one of others, or what was left of one when
+// interfaces yielded their hops.
+func leftOf(r fib.Route, others []fib.Route) bool {
+	return slices.ContainsFunc(others, func(o fib.Route) bool {
+		for _, h := range o.Hops {
+			if !r.Uses(h.Index) {
+				o = o.Through(h.Index, true)
+			}
+		}
+		return r.Equal(o)
+	})
 }
 
 // insertAmong inserts a route that somebody has added to those of the list: one
@@ -284,7 +297,7 @@ func (m *mainChange) surplus(in Input, known []fib.Route) []fib.Route {
 	own, hasOwn := in.Seen.Link(in.Key.IfName)
 	return slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool {
 		ours := hasOwn && r.Protocol == Protocol && r.Uses(own.Index)
-		foreign := !ours && !slices.ContainsFunc(known, r.Equal)
+		foreign := !ours && !leftOf(r, known)
 		return foreign || slices.ContainsFunc(m.after, r.Equal)
 	})
 }

@@ -1,70 +1,108 @@
 package plan
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/record"
 )
 
-// specificFirst moves rules of other attachments behind ours where they would
-// take what is ours. Ours that hold what is theirs are behind already, being
-// newer.
-func specificFirst(in Input, d *Desired) []Op {
-	var ops []Op
-	for _, m := range moves(in, d) {
-		ops = append(ops, m)
-	}
-	return ops
-}
-
-func moves(in Input, d *Desired) []MoveRule {
-	var out []MoveRule
-	all := slices.Clone(in.Seen.Rules)
-	for _, r := range d.Rules {
+// moves moves rules of ours, be they this attachment's or another's, behind
+// those that have to stand before them, and lists all rules as they stand then.
+// What is added comes last, so that most often there is nothing to move.
+func moves(in Input, d *Desired) (out []MoveRule, all []fib.Rule) {
+	all = slices.Clone(in.Seen.Rules)
+	owners, others := splitOwners(d.Rules)
+	for _, r := range slices.Concat(owners, others) { // as they are added
 		if !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}
-	move := func(r fib.Rule, behind []fib.Rule) {
-		out = append(out, MoveRule{Rules: []fib.Rule{r}, Behind: behind})
-		all = append(slices.DeleteFunc(all, func(o fib.Rule) bool { return o == r }), r)
-	}
-	own := ownership(in)
-	for _, wide := range in.Seen.Rules {
-		if own.tables[wide.Table] {
-			continue
-		}
-		behind := peersBehind(all, wide)
-		if slices.ContainsFunc(behind, func(r fib.Rule) bool { return slices.Contains(d.Rules, r) && outranks(r, wide) }) {
-			move(wide, behind)
-		}
-	}
-	// Among our own the order is lost when one of them was deleted and comes back.
-	for i, r := range d.Rules {
+	o := orderOf(all)
+	for _, r := range o.sorted(all) {
 		behind := peersBehind(all, r)
-		if slices.ContainsFunc(d.Rules[:i], func(before fib.Rule) bool { return outranks(before, r) && slices.Contains(behind, before) }) {
-			move(r, behind)
+		if slices.ContainsFunc(behind, func(b fib.Rule) bool { return o.precedes(b, r) }) {
+			out = append(out, MoveRule{Rules: []fib.Rule{r}, Behind: behind})
+			all = append(slices.DeleteFunc(all, func(o fib.Rule) bool { return o == r }), r)
 		}
 	}
-	return out
+	return out, all
 }
 
-// outranks reports whether a rule of ours has to stand before another
-// attachment's: an address before a prefix that holds it, and a NIC's own
-// attachment before one that only displaced the NIC's default.
-func outranks(ours, theirs fib.Rule) bool {
-	if isSource(ours) && isSource(theirs) {
-		return fib.Covers(theirs.From, ours.From)
+// order tells which of our rules of one priority has to stand before which.
+type order struct {
+	nics      map[uint32]string       // of each table
+	displaced map[uint32]bool         // tables that a NIC has from another attachment
+	from      map[netip.Prefix]string // the NIC of each source
+}
+
+func orderOf(rules []fib.Rule) order {
+	o := order{nics: map[uint32]string{}, displaced: map[uint32]bool{}, from: map[netip.Prefix]string{}}
+	for _, r := range rules {
+		if isOwner(r) {
+			o.nics[r.Table] = r.OIF
+		}
 	}
-	return isOwner(ours) && isOwner(theirs) && ours.OIF == theirs.OIF
+	for _, r := range rules {
+		switch {
+		case isMarker(r):
+			o.displaced[r.Table] = o.nics[r.Table] != r.OIF
+		case isSource(r):
+			o.from[r.From] = o.nics[r.Table]
+		}
+	}
+	return o
 }
 
-// peersBehind lists the rules of the same family and priority behind a rule.
+// sorted lists our rules so that none comes before one that has to precede it.
+func (o order) sorted(rules []fib.Rule) []fib.Rule {
+	ours := slices.DeleteFunc(slices.Clone(rules), func(r fib.Rule) bool { return r.Protocol != Protocol })
+	slices.SortStableFunc(ours, func(a, b fib.Rule) int {
+		return cmp.Or(
+			cmp.Compare(b.From.Bits(), a.From.Bits()), // devices' are last: they have none
+			cmp.Compare(stepOf(a), stepOf(b)),
+			compareBool(o.displaced[a.Table], o.displaced[b.Table]),
+		)
+	})
+	return ours
+}
+
+// precedes reports whether one rule of ours has to stand before another.
+func (o order) precedes(a, b fib.Rule) bool {
+	late := o.displaced[b.Table] && !o.displaced[a.Table] // a NIC's own attachment goes before one that only displaced its default
+	switch {
+	case !a.From.IsValid():
+		return isOwner(a) && isOwner(b) && a.OIF == b.OIF && late
+	case !b.From.IsValid(): // a source's gateways go before the other gateways of its NIC
+		return isSource(a) && isOwner(b) && a.Table != b.Table && o.nics[a.Table] == b.OIF
+	case a.From == b.From:
+		return stepOf(a) < stepOf(b) || stepOf(a) == stepOf(b) && late
+	case !fib.Covers(b.From, a.From):
+		return false
+	}
+	// The more specific source goes first, also to its refusal: what it refuses
+	// is not to leave by the NIC of a prefix that holds it.
+	return stepOf(a) < refuseAll || o.from[a.From] != o.from[b.From]
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// peersBehind lists the rules of ours of the same family and priority behind a
+// rule.
 func peersBehind(all []fib.Rule, rule fib.Rule) []fib.Rule {
 	var out []fib.Rule
 	for _, r := range all[slices.Index(all, rule)+1:] {
-		if r.Family == rule.Family && r.Priority == rule.Priority {
+		if r.Family == rule.Family && r.Priority == rule.Priority && r.Protocol == Protocol && r != rule {
 			out = append(out, r)
 		}
 	}
@@ -92,6 +130,7 @@ func moveRemoval(in Input, removed []fib.Rule) []Op {
 		}
 		if len(back.Rules) > 0 {
 			ops = append(ops, back)
+			left = append(slices.DeleteFunc(left, func(r fib.Rule) bool { return slices.Contains(back.Rules, r) }), back.Rules...)
 		}
 	}
 	return ops
@@ -102,7 +141,8 @@ func rememberedMoves(in Input, d *Desired) []record.Move {
 	if in.Mine != nil {
 		out = slices.Clone(in.Mine.Moves)
 	}
-	for _, m := range moves(in, d) {
+	moved, _ := moves(in, d)
+	for _, m := range moved {
 		e := record.Move{Rule: fib.EncodeRule(m.Rules[0])}
 		for _, r := range m.Behind {
 			e.Behind = append(e.Behind, fib.EncodeRule(r))

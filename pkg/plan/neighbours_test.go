@@ -167,9 +167,9 @@ func TestStrangersSurvive(t *testing.T) {
 			a := attachment{conf: `"viaMain": ["10.96.0.0/12"]`, prev: resultOf}
 			p.add(a)
 			for _, line := range []string{
-				"-4 rule 32762: from 10.20.30.5 to 10.96.0.0/12 lookup main",
-				"-4 rule 32763: from 10.20.30.5 lookup 7300 proto static",
-				"-4 rule 32764: from all oif net1 lookup 7300",
+				"-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main",
+				"-4 rule 32765: from 10.20.30.5 lookup 7300 proto static",
+				"-4 rule 32765: from all oif net1 lookup 7300",
 				"-4 rule 32765: from 10.20.30.5 unreachable proto 72",
 			} {
 				p.kernel.appendRule(parseRule(t, line))
@@ -185,9 +185,9 @@ func TestStrangersSurvive(t *testing.T) {
 			p.del(a)
 			after := p.kernel.text()
 			compare(t, "what is new", lines(`
-				-4 rule 32762: from 10.20.30.5 to 10.96.0.0/12 lookup main
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto static
-				-4 rule 32764: from all oif net1 lookup 7300
+				-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto static
+				-4 rule 32765: from all oif net1 lookup 7300
 				-4 rule 32765: from 10.20.30.5 unreachable proto 72
 				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300 proto boot
 				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7301 proto 73`),

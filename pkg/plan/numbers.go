@@ -17,16 +17,6 @@ const (
 	// tableTries bounds the search for a free table.
 	tableTries = 10_000
 
-	// MinPriority leaves room for our four priorities behind 0 (local).
-	MinPriority uint32 = 4
-	// The rules stand at these distances before the configured priority, which
-	// by default is the last before main (32766). A packet from a source meets
-	// them in this order.
-	viaMainStep = 3 // from SOURCE to PREFIX lookup main: what main shall decide
-	sourceStep  = 2 // from SOURCE lookup TABLE: the point of it all
-	deviceStep  = 1 // oif NIC lookup TABLE: sockets bound to a device, not to a source
-	refusalStep = 0 // from SOURCE unreachable: no way out is no way out
-
 	// Metrics that the kernel gives IPv6 routes which name none: connected
 	// (IP6_RT_PRIO_ADDRCONF) and others (IP6_RT_PRIO_USER). They are written out
 	// so that what is wanted compares equal to what is seen.

@@ -143,6 +143,9 @@ func Build(in Input) (*Desired, error) {
 		return nil, err
 	}
 	d.Settings = settings(in, links)
+	for _, o := range overruled(in.Seen, d) {
+		d.Notes = append(d.Notes, o.String())
+	}
 	d.Memory = memory(in, d)
 	d.Memory.Wish = mainWish.encode()
 	return d, nil
@@ -240,7 +243,7 @@ func unclaimed(in Input, l fib.Link, s Source) error {
 // stands before that of any prefix of ours.
 func guarded(in Input, a fib.Address, nic fib.Link) bool {
 	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
-		return isSource(r) && r.Priority <= in.Config.Priority-sourceStep && r.From == fib.Host(a.Prefix.Addr()) && tableOwner(in.Seen.Rules, r.Table) == nic.Name
+		return isSource(r) && r.Priority <= in.Config.Priority && r.From == fib.Host(a.Prefix.Addr()) && tableOwner(in.Seen.Rules, r.Table) == nic.Name
 	})
 }
 

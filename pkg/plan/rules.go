@@ -11,33 +11,37 @@ import (
 	"github.com/symroute/symroute/pkg/fib"
 )
 
-// rules lists the rules of a NIC's tables.
+// rules lists the rules of a NIC's tables. All have one priority, by default
+// the last before main (32766): policies of others, such as a service mesh's for
+// marked packets, have to stand before them, and Istio's ambient mode has
+// priority 32764 for its own (istio/istio, cni/pkg/iptables). Within a priority
+// the kernel asks rules in the order of their addition: see move.go.
 func rules(in Input, n NIC) []fib.Rule {
 	var out []fib.Rule
 	p := in.Config.Priority
 	for _, t := range n.Tables {
 		for _, f := range t.Families() {
-			owner := fib.Rule{Family: f, Priority: p - deviceStep, OIF: n.Link.Name, Action: fib.Lookup, Table: t.Number, Protocol: Protocol}
+			owner := fib.Rule{Family: f, Priority: p, OIF: n.Link.Name, Action: fib.Lookup, Table: t.Number, Protocol: Protocol}
 			if n.Link.Name != in.Key.IfName { // before the owner, who would be taken at his word
 				out = append(out, marker(owner, in.Key.IfName))
 			}
 			out = append(out, owner)
 		}
 		for _, s := range t.Sources {
-			from := fib.Rule{Family: s.Family(), From: s.Prefix, Protocol: Protocol}
+			from := fib.Rule{Family: s.Family(), Priority: p, From: s.Prefix, Protocol: Protocol}
 			for _, to := range in.Config.ViaMain {
 				if fib.FamilyOf(to.Addr()) == from.Family && !n.displaced {
 					r := from
-					r.Priority, r.To, r.Action, r.Table = p-viaMainStep, to, fib.Lookup, mainTable
+					r.To, r.Action, r.Table = to, fib.Lookup, mainTable
 					out = append(out, r)
 				}
 			}
 			lookup := from
-			lookup.Priority, lookup.Action, lookup.Table = p-sourceStep, fib.Lookup, t.Number
+			lookup.Action, lookup.Table = fib.Lookup, t.Number
 			out = append(out, lookup)
 			if in.Config.NoGateway == config.Refuse {
 				refusal := from
-				refusal.Priority, refusal.Action = p-refusalStep, fib.Unreachable
+				refusal.Action = fib.Unreachable
 				out = append(out, refusal)
 			}
 		}
@@ -53,12 +57,36 @@ func marker(owner fib.Rule, ifName string) fib.Rule {
 	return owner
 }
 
-// ruleOrder is the order in which rules are added: by priority, and within one
-// the more specific source first, for the kernel keeps the order of addition.
+// step is what a rule of ours does on a packet's way through them.
+type step int
+
+// The steps, in the order in which a packet from a source meets them.
+const (
+	viaMain   step = iota // from SOURCE to PREFIX lookup main: what main shall decide
+	bySource              // from SOURCE lookup TABLE: the point of it all
+	byDevice              // oif NIC lookup TABLE: sockets bound to a device, not to a source; and markers
+	refuseAll             // from SOURCE unreachable: no way out is no way out
+)
+
+func stepOf(r fib.Rule) step {
+	switch {
+	case !r.From.IsValid():
+		return byDevice
+	case r.Action != fib.Lookup:
+		return refuseAll
+	case reserved(r.Table):
+		return viaMain
+	}
+	return bySource
+}
+
+// ruleOrder is the order in which rules are wanted: by their steps, and of those
+// of a step the more specific source first.
 func ruleOrder(a, b fib.Rule) int {
 	return cmp.Or(
 		cmp.Compare(a.Family, b.Family),
 		cmp.Compare(a.Priority, b.Priority),
+		cmp.Compare(stepOf(a), stepOf(b)),
 		cmp.Compare(b.From.Bits(), a.From.Bits()),
 	)
 }
@@ -96,7 +124,7 @@ type owned struct {
 // sourceKey is what the rules of one source have in common.
 type sourceKey struct {
 	from     netip.Prefix
-	priority uint32 // of the source rule
+	priority uint32
 }
 
 // ownership finds what belongs to an attachment: the tables that a marker gives
@@ -162,13 +190,10 @@ func (o owned) holds(r fib.Rule) bool {
 	if r.Protocol != Protocol {
 		return false
 	}
-	key := sourceKey{r.From, r.Priority - sourceStep}
-	if r.Action == fib.Lookup {
-		if r.Table != mainTable {
-			return o.tables[r.Table]
-		}
-		key.priority = r.Priority + viaMainStep - sourceStep
+	if r.Action == fib.Lookup && r.Table != mainTable {
+		return o.tables[r.Table]
 	}
+	key := sourceKey{r.From, r.Priority}
 	return (o.sources[key] || o.remembered[r.From]) && !o.theirs[key]
 }
 

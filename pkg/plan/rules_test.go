@@ -19,14 +19,14 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"viaMain": ["10.96.0.0/12", "2001:db8:40::/48", "10.244.0.0/16"]`, prev: dualResult},
 			only:       "rule",
 			want: `
-				-4 rule 32762: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-				-4 rule 32762: from 10.20.30.5 to 10.244.0.0/16 lookup main proto 73
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+				-4 rule 32765: from 10.20.30.5 to 10.244.0.0/16 lookup main proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-6 rule 32762: from 2001:db8:30::5 to 2001:db8:40::/48 lookup main proto 73
-				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 to 2001:db8:40::/48 lookup main proto 73
+				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73
 				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73`,
 		},
 		{
@@ -35,10 +35,10 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"noGateway": "main"`, prev: dualResult},
 			only:       "rule",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73`,
 		},
 		{
 			name:       "the lowest priority",
@@ -46,9 +46,9 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"priority": 4, "viaMain": ["10.96.0.0/12"]`, prev: resultOf},
 			only:       "rule",
 			want: `
-				-4 rule 1: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-				-4 rule 2: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 3: from all oif net1 lookup 7300 proto 73
+				-4 rule 4: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+				-4 rule 4: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 4: from all oif net1 lookup 7300 proto 73
 				-4 rule 4: from 10.20.30.5 unreachable proto 73`,
 		},
 		{
@@ -60,13 +60,13 @@ func ruleScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.73.29 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.0.0/16 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32763: from 2001:db8:30::/64 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.0.0/16 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::/64 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
@@ -83,12 +83,14 @@ func ruleScenarios() []scenario {
 				conf: `"sources": ["10.20.31.29", "10.20.73.29"]`,
 				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`,
 			},
-			only: "32763",
+			only: "lookup 730",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.73.29 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.31.5 lookup 7301 proto 73
-				-4 rule 32763: from 10.20.31.29 lookup 7301 proto 73`,
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.31.5 lookup 7301 proto 73
+				-4 rule 32765: from 10.20.31.29 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
 		},
 		{
 			name: "a configured source, and nothing else of its family",
@@ -99,8 +101,8 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"sources": ["2001:db8:30::/64"]`, prev: resultOf},
 			only:       "-6",
 			want: `
-				-6 rule 32763: from 2001:db8:30::/64 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73
+				-6 rule 32765: from 2001:db8:30::/64 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73
 				-6 rule 32765: from 2001:db8:30::/64 unreachable proto 73
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
@@ -120,10 +122,11 @@ func ruleScenarios() []scenario {
 			pod:        second,
 			earlier:    []attachment{{ifname: "eth0", prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: attachment{conf: `"sources": ["10.244.0.0/16"]`, prev: resultOf},
-			only:       "32763",
+			only:       "lookup 730",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7301 proto 73
-				-4 rule 32763: from 10.244.0.0/16 lookup 7301 proto 73`,
+				-4 rule 32765: from 10.20.30.5 lookup 7301 proto 73
+				-4 rule 32765: from 10.244.0.0/16 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
 		},
 		{
 			name:       "an address stands ahead of a prefix that another attachment has already",
@@ -131,9 +134,10 @@ func ruleScenarios() []scenario {
 			late:       "net1",
 			earlier:    []attachment{{ifname: "eth0", conf: `"sources": ["10.20.0.0/16"], "noGateway": "main"`, prev: `{}`}},
 			attachment: attachment{prev: resultOf},
-			only:       "32763",
+			only:       "lookup 730",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7301 proto 73`,
+				-4 rule 32765: from 10.20.30.5 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
 		},
 		{
 			name: "a source may be on lo: a VIP",
@@ -142,10 +146,11 @@ func ruleScenarios() []scenario {
 				net1
 				10.20.30.5/24`,
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`, prev: resultOf},
-			only:       "32763",
+			only:       "lookup 730",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.73.29 lookup 7300 proto 73`,
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73`,
 		},
 	}
 }
@@ -200,21 +205,21 @@ func TestState(t *testing.T) {
 			pod:        second,
 			earlier:    []attachment{{ifname: "eth0", conf: `"sources": ["10.20.73.29"]`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`, prev: resultOf},
-			want:       state + `the source 10.20.73.29 of net1 belongs to eth0 already (rule "32763: from 10.20.73.29 lookup 7300 proto 73")`,
+			want:       state + `the source 10.20.73.29 of net1 belongs to eth0 already (rule "32765: from 10.20.73.29 lookup 7300 proto 73")`,
 		},
 		{
 			name:       "the prefix belongs to the attachment of another NIC",
 			pod:        second,
 			earlier:    []attachment{{ifname: "eth0", conf: `"sources": ["10.21.0.0/16"]`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: attachment{conf: `"sources": ["10.21.0.0/16"]`, prev: resultOf},
-			want:       state + `the source 10.21.0.0/16 of net1 belongs to eth0 already (rule "32763: from 10.21.0.0/16 lookup 7300 proto 73")`,
+			want:       state + `the source 10.21.0.0/16 of net1 belongs to eth0 already (rule "32765: from 10.21.0.0/16 lookup 7300 proto 73")`,
 		},
 		{
 			name: "no local rule at all",
 			pod: second + `
 				no -4 rule 0: from all lookup local`,
 			attachment: attachment{prev: resultOf},
-			want:       state + `no IPv4 rule "from all lookup local" stands before priority 32763: ours would send the pod's own traffic out`,
+			want:       state + `no IPv4 rule "from all lookup local" stands before priority 32765: ours would send the pod's own traffic out`,
 		},
 		{
 			name: "the local rule is behind ours",
@@ -223,9 +228,9 @@ func TestState(t *testing.T) {
 				2001:db8:30::5/64
 				no -6 rule 0: from all lookup local
 				-6 rule 100: from all iif net1 lookup local
-				-6 rule 32764: from all lookup local`,
+				-6 rule 32765: from all lookup local`,
 			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`},
-			want:       state + `no IPv6 rule "from all lookup local" stands before priority 32763: ours would send the pod's own traffic out`,
+			want:       state + `no IPv6 rule "from all lookup local" stands before priority 32765: ours would send the pod's own traffic out`,
 		},
 	})
 }

@@ -285,7 +285,8 @@ func (b *tableBuilder) linkRoute(f fib.Family, gateway netip.Addr) fib.Route {
 func (b *tableBuilder) defaultRoute(f fib.Family, exit []fib.Hop) fib.Route {
 	r := b.route(f, f.Any(), exit...)
 	for _, p := range b.in.Config.Prev.Routes {
-		if p.Table == nil && p.Dst == r.Dst && (!p.Gateway.IsValid() || slices.Contains(r.Gateways(), p.Gateway)) {
+		sized := p.MTU != 0 || p.AdvMSS != 0
+		if sized && b.leadsHere(p) && p.Table == nil && p.Dst == r.Dst && (!p.Gateway.IsValid() || slices.Contains(r.Gateways(), p.Gateway)) {
 			r.MTU, r.AdvMSS = p.MTU, p.AdvMSS
 			return r
 		}

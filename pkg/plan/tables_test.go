@@ -229,8 +229,8 @@ func nicScenarios() []scenario {
 				prev: resultOf,
 			},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7301 proto 73
-				-4 rule 32764: from all oif net1 lookup 7301 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7301 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7301 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7301 proto 73
@@ -263,16 +263,16 @@ func nicScenarios() []scenario {
 					"routes": [{"dst": "172.16.0.0/12", "gw": "10.20.30.9"}]}`,
 			},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 10.20.31.5 lookup 7301 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-4 rule 32764: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32764: from all oif net2 lookup 7301 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.31.5 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif net2 lookup 7301 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 rule 32765: from 10.20.31.5 unreachable proto 73
-				-6 rule 32763: from 2001:db8:31::5 lookup 7301 proto 73
-				-6 rule 32764: from all iif net1 oif net1 lookup 7301 proto 73
-				-6 rule 32764: from all oif net2 lookup 7301 proto 73
+				-6 rule 32765: from 2001:db8:31::5 lookup 7301 proto 73
+				-6 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-6 rule 32765: from all oif net2 lookup 7301 proto 73
 				-6 rule 32765: from 2001:db8:31::5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
@@ -324,9 +324,9 @@ func nicScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32763: from 192.0.2.7 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from 192.0.2.7 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73`,
 		},
@@ -365,8 +365,8 @@ func nicScenarios() []scenario {
 				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`,
 			},
 			want: `
-				-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
 				-4 rule 32765: from 10.20.30.5 unreachable proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
@@ -380,8 +380,8 @@ func nicScenarios() []scenario {
 			attachment: attachment{prev: `{"ips": [{"address": "fe80::5/64"}, {"address": "2001:db8:30::5/64", "gateway": "fe80::1"}]}`},
 			only:       "lookup",
 			want: `
-				-6 rule 32763: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32764: from all oif net1 lookup 7300 proto 73`,
+				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 32765: from all oif net1 lookup 7300 proto 73`,
 		},
 		{
 			name:       "an address that the kernel does not have yet is not preferred",
@@ -425,14 +425,14 @@ func numberScenarios() []scenario {
 				-6 route 2001:db8:ff::/48 dev eth0 table 7301`,
 			attachment: attachment{prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32764: from all oif net1 lookup 7303 proto 73`,
+			want:       `-4 rule 32765: from all oif net1 lookup 7303 proto 73`,
 		},
 		{
 			name:       "the number that the configuration asks for",
 			pod:        second,
 			attachment: attachment{conf: `"table": 100`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32764: from all oif net1 lookup 100 proto 73`,
+			want:       `-4 rule 32765: from all oif net1 lookup 100 proto 73`,
 		},
 		{
 			name: "and the next free ones behind it, past the kernel's own",
@@ -448,9 +448,9 @@ func numberScenarios() []scenario {
 				{"address": "10.20.32.5/24", "gateway": "10.20.32.1"}]}`},
 			only: "oif",
 			want: `
-				-4 rule 32764: from all oif net1 lookup 252 proto 73
-				-4 rule 32764: from all oif net1 lookup 257 proto 73
-				-4 rule 32764: from all oif net1 lookup 258 proto 73`,
+				-4 rule 32765: from all oif net1 lookup 252 proto 73
+				-4 rule 32765: from all oif net1 lookup 257 proto 73
+				-4 rule 32765: from all oif net1 lookup 258 proto 73`,
 		},
 		{
 			name:       "the one that the NIC has already",
@@ -458,7 +458,7 @@ func numberScenarios() []scenario {
 			earlier:    []attachment{{ifname: "eth0", prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}, {prev: resultOf}},
 			attachment: attachment{prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32764: from all oif net1 lookup 7302 proto 73`,
+			want:       `-4 rule 32765: from all oif net1 lookup 7302 proto 73`,
 		},
 		{
 			name: "the ones that the NICs have already, with one more",
@@ -476,10 +476,10 @@ func numberScenarios() []scenario {
 				"ips": [{"address": "10.20.30.5/24", "interface": 0}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1", "interface": 0}, {"address": "10.20.32.5/24", "interface": 1}]}`},
 			only: "oif",
 			want: `
-				-4 rule 32764: from all oif net1 lookup 7300 proto 73
-				-4 rule 32764: from all oif net1 lookup 7302 proto 73
-				-4 rule 32764: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32764: from all oif net2 lookup 7301 proto 73`,
+				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 32765: from all oif net1 lookup 7302 proto 73
+				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif net2 lookup 7301 proto 73`,
 		},
 		{
 			name:       "another than it has, where the configuration now asks for that",
@@ -487,7 +487,7 @@ func numberScenarios() []scenario {
 			earlier:    []attachment{{prev: resultOf}},
 			attachment: attachment{conf: `"table": 100`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32764: from all oif net1 lookup 100 proto 73`,
+			want:       `-4 rule 32765: from all oif net1 lookup 100 proto 73`,
 		},
 		{
 			name:       "the same that the configuration asked for before",
@@ -495,7 +495,7 @@ func numberScenarios() []scenario {
 			earlier:    []attachment{{conf: `"table": 100`, prev: resultOf}},
 			attachment: attachment{conf: `"table": 100`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32764: from all oif net1 lookup 100 proto 73`,
+			want:       `-4 rule 32765: from all oif net1 lookup 100 proto 73`,
 		},
 	}
 }
@@ -532,7 +532,7 @@ func TestNumberInUse(t *testing.T) {
 			earlier:    []attachment{{ifname: "eth0", conf: `"table": 100`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: asked,
 			faults:     []string{"table"},
-			want:       `table: 100 is in use by the rule "32763: from 10.244.0.5 lookup 100 proto 73": name a free one, or none`,
+			want:       `table: 100 is in use by the rule "32765: from all oif eth0 lookup 100 proto 73": name a free one, or none`,
 		},
 	})
 }

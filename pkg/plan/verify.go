@@ -161,6 +161,22 @@ func verifySettings(s *fib.Snapshot, d *Desired) Deviations {
 			}
 		}
 	}
+	return append(out, overruled(s, d)...)
+}
+
+// overruled reports what makes an isolated NIC answer less than it should:
+// the kernel uses the larger arp_ignore of all and the NIC's own (inetdevice.h,
+// IN_DEV_ARP_IGNORE). Of the other ARP settings ours are the largest there are.
+func overruled(s *fib.Snapshot, d *Desired) Deviations {
+	var out Deviations
+	for _, want := range d.Settings {
+		if want.Key == "arp_ignore" && s.ARPIgnoreAll > want.Set {
+			out = append(out, Deviation{
+				Kind: Setting, What: "the effective arp_ignore of " + want.Name, Want: fmt.Sprint(want.Set), Got: fmt.Sprint(s.ARPIgnoreAll),
+				Decides: "conf/all/arp_ignore, the larger",
+			})
+		}
+	}
 	return out
 }
 

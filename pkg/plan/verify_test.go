@@ -81,22 +81,22 @@ func TestVerify(t *testing.T) {
 		},
 		{
 			name:    "the source rule is gone",
-			mishaps: all(without("-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73")),
-			want:    `missing: IPv4 rule "32763: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
+			mishaps: all(without("-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73")),
+			want:    `missing: IPv4 rule "32765: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "the device rule is gone",
-			mishaps: all(without("-6 rule 32764: from all oif net1 lookup 7300 proto 73")),
-			want:    `missing: IPv6 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none`,
+			mishaps: all(without("-6 rule 32765: from all oif net1 lookup 7300 proto 73")),
+			want:    `missing: IPv6 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name: "both device rules are gone",
 			mishaps: all(
-				without("-4 rule 32764: from all oif net1 lookup 7300 proto 73"),
-				without("-6 rule 32764: from all oif net1 lookup 7300 proto 73")),
+				without("-4 rule 32765: from all oif net1 lookup 7300 proto 73"),
+				without("-6 rule 32765: from all oif net1 lookup 7300 proto 73")),
 			want: `
-				missing: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none
-				missing: IPv6 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none`,
+				missing: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none
+				missing: IPv6 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "the refusal is gone",
@@ -105,21 +105,21 @@ func TestVerify(t *testing.T) {
 		},
 		{
 			name:    "a rule is there twice",
-			mishaps: all(withRule("-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73")),
-			want:    `foreign: IPv4 rule "32763: from 10.20.30.5 lookup 7300 proto 73": want present once, got 2 of it`,
+			mishaps: all(withRule("-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73")),
+			want:    `foreign: IPv4 rule "32765: from 10.20.30.5 lookup 7300 proto 73": want present once, got 2 of it`,
 		},
 		{
 			name:    "a rule has a twin under another protocol",
-			mishaps: all(withRule("-4 rule 32764: from all oif net1 lookup 7300 proto static")),
-			want: `foreign: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; ` +
-				`decided by the rule "32764: from all oif net1 lookup 7300 proto static"`,
+			mishaps: all(withRule("-4 rule 32765: from all oif net1 lookup 7300 proto static")),
+			want: `foreign: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; ` +
+				`decided by the rule "32765: from all oif net1 lookup 7300 proto static"`,
 		},
 		{
 			name:    "a rule is gone and its twin is there",
-			mishaps: all(without("-4 rule 32764: from all oif net1 lookup 7300 proto 73"), withRule("-4 rule 32764: from all oif net1 lookup 7300")),
+			mishaps: all(without("-4 rule 32765: from all oif net1 lookup 7300 proto 73"), withRule("-4 rule 32765: from all oif net1 lookup 7300")),
 			want: `
-				foreign: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; decided by the rule "32764: from all oif net1 lookup 7300"
-				missing: IPv4 rule "32764: from all oif net1 lookup 7300 proto 73": want present, got none`,
+				foreign: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; decided by the rule "32765: from all oif net1 lookup 7300"
+				missing: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "the table was emptied",
@@ -197,8 +197,8 @@ func TestVerify(t *testing.T) {
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
 			mishaps:    all(withRule("-4 rule 100: from 10.20.0.0/16 lookup main"), withRule("-4 rule 200: from all unreachable")),
 			want: `
-				foreign: traffic from 10.20.73.29: want the rule "32763: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main"
-				foreign: traffic from 10.20.73.29: want the rule "32763: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"`,
+				foreign: traffic from 10.20.73.29: want the rule "32765: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main"
+				foreign: traffic from 10.20.73.29: want the rule "32765: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"`,
 		},
 		{
 			name:       "rules ahead that decide for a part of its traffic, or for others, or behind",
@@ -212,14 +212,14 @@ func TestVerify(t *testing.T) {
 				withRule("-4 rule 105: from 10.21.0.0/16 lookup main"),
 				withRule("-4 rule 106: from all lookup local"),
 				withRule("-6 rule 107: from 2001:db8:73::/65 lookup main"),
-				withRule("-4 rule 32764: from 10.20.0.0/16 lookup main"),
+				withRule("-4 rule 32765: from 10.20.0.0/16 lookup main"),
 			),
 		},
 		{
 			name:       "a rule that somebody deleted is missing, not in the shadow",
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
-			mishaps:    all(withRule("-4 rule 100: from all unreachable"), without("-4 rule 32763: from 10.20.73.29 lookup 7300 proto 73")),
-			want:       `missing: IPv4 rule "32763: from 10.20.73.29 lookup 7300 proto 73": want present, got none`,
+			mishaps:    all(withRule("-4 rule 100: from all unreachable"), without("-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73")),
+			want:       `missing: IPv4 rule "32765: from 10.20.73.29 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "of sources that the kernel answers for, it is asked",
@@ -264,7 +264,7 @@ func TestVerifyTentative(t *testing.T) {
 	p.add(a)
 	p.kernel.appendRule(parseRule(t, "-6 rule 100: from all lookup main"))
 	compare(t, "deviations", []string{
-		`foreign: traffic from 2001:db8:30::5: want the rule "32763: from 2001:db8:30::5 lookup 7300 proto 73" to decide, ` +
+		`foreign: traffic from 2001:db8:30::5: want the rule "32765: from 2001:db8:30::5 lookup 7300 proto 73" to decide, ` +
 			`got an earlier rule that decides before it; decided by the rule "100: from all lookup main"`,
 	}, p.deviations(a))
 }
@@ -289,10 +289,10 @@ func TestVerifyWithoutRecord(t *testing.T) {
 	a := attachment{prev: dualResult}
 	p.add(a)
 	without("-6 route default via fe80::9 dev eth0 proto boot metric 1024")(t, p)
-	without("-4 rule 32763: from 10.20.30.5 lookup 7300 proto 73")(t, p)
+	without("-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73")(t, p)
 	p.forget(a.key())
 	compare(t, "deviations", []string{
-		`missing: IPv4 rule "32763: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
+		`missing: IPv4 rule "32765: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
 	}, p.deviations(a))
 }
 

@@ -122,7 +122,7 @@ func TestJudging(t *testing.T) {
 		inText    = "packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: want delivered, got "
 		boundText = "packets to 192.0.2.254 of a socket bound to net1: want out of net1 through 10.20.30.1, got "
 		spoofText = "forged packets from 10.244.0.4 for eth0's address 10.244.0.5 that arrive on net1: want refused by strict mode, got "
-		ours      = `the rule "32763: from 10.20.30.5 lookup 7300 proto 73" and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`
+		ours      = `the rule "32765: from 10.20.30.5 lookup 7300 proto 73" and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`
 		main      = `the rule "32766: from all lookup main proto kernel"`
 	)
 	for _, tc := range []struct {
@@ -239,7 +239,7 @@ func TestJudging(t *testing.T) {
 			name:    "through another gateway",
 			answers: map[fib.Query]answer{ofBound: {route: leaving(net1, ip("10.20.30.2"), 7300)}},
 			kind:    plan.Asymmetric,
-			want: boundText + `out of net1 through 10.20.30.2; decided by the rule "32764: from all oif net1 lookup 7300 proto 73" ` +
+			want: boundText + `out of net1 through 10.20.30.2; decided by the rule "32765: from all oif net1 lookup 7300 proto 73" ` +
 				`and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`,
 		},
 		{

@@ -1,13 +1,14 @@
 // demo is what the script of the same name cannot do by itself: it is the
 // container runtime, the server in the pod, and the client far away.
 //
-//	demo add|check|del CONFLIST NETNS INTERFACE
+//	demo add|check|repair|del CONFLIST NETNS INTERFACE
 //	demo serve PORT
 //	demo connect ADDRESS:PORT
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 )
 
@@ -43,7 +45,7 @@ func run(args []string) error {
 	case len(args) == 2 && args[0] == "connect":
 		return connect(args[1])
 	}
-	return errors.New("usage: demo add|check|del CONFLIST NETNS INTERFACE | serve PORT | connect ADDRESS:PORT")
+	return errors.New("usage: demo add|check|repair|del CONFLIST NETNS INTERFACE | serve PORT | connect ADDRESS:PORT")
 }
 
 // attachment runs a verb of a conflist as a container runtime does, with the
@@ -65,11 +67,39 @@ func attachment(verb, file, netns, nic string) error {
 		_, err = cni.AddNetworkList(ctx, list, conf)
 	case "check":
 		err = cni.CheckNetworkList(ctx, list, conf)
+	case "repair":
+		err = repair(ctx, cni, list, conf)
 	case "del":
 		err = cni.DelNetworkList(ctx, list, conf)
 	default:
 		err = fmt.Errorf("unknown verb %q", verb)
 	}
+	return err
+}
+
+// repair runs ADD of the last plugin once more, with the result of those before
+// it that the runtime remembers.
+func repair(ctx context.Context, cni *libcni.CNIConfig, list *libcni.NetworkConfigList, conf *libcni.RuntimeConf) error {
+	result, err := cni.GetNetworkListCachedResult(list, conf)
+	if err != nil {
+		return err
+	}
+	last := list.Plugins[len(list.Plugins)-1]
+	stdin := map[string]any{}
+	if err := json.Unmarshal(last.Bytes, &stdin); err != nil {
+		return err
+	}
+	stdin["name"], stdin["cniVersion"], stdin["prevResult"] = list.Name, list.CNIVersion, result
+	input, err := json.Marshal(stdin)
+	if err != nil {
+		return err
+	}
+	plugin, err := invoke.FindInPath(last.Network.Type, cni.Path)
+	if err != nil {
+		return err
+	}
+	args := &invoke.Args{Command: "ADD", ContainerID: conf.ContainerID, NetNS: conf.NetNS, IfName: conf.IfName, Path: filepath.Dir(plugin)}
+	_, err = invoke.ExecPluginWithResult(ctx, plugin, input, args, nil)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,13 +57,13 @@ func TestAddTwice(t *testing.T) {
 				b := newBench(t, eth0, net1.withoutDefaults())
 				a := b.attach(net1.withoutDefaults(), netlab.Object{"rpFilter": "strict"})
 				a.must(t, "ADD")
-				rules := sortedByPriority(ourRules(t, b.pod.NS, "-4"))
+				rules := slices.Sorted(slices.Values(ourRules(t, b.pod.NS, "-4")))
 				four, six := table(t, b.pod.NS, "-4", "7300"), table(t, b.pod.NS, "-6", "7300")
 				damage(t, b.pod.NS)
 				assertCode(t, a.fails(t, "CHECK"), deviations...)
 				a.must(t, "ADD")
 				a.must(t, "CHECK")
-				assertLines(t, "rules", rules, sortedByPriority(ourRules(t, b.pod.NS, "-4")))
+				assertLines(t, "rules", rules, slices.Sorted(slices.Values(ourRules(t, b.pod.NS, "-4"))))
 				assertLines(t, "IPv4 table", four, table(t, b.pod.NS, "-4", "7300"))
 				assertLines(t, "IPv6 table", six, table(t, b.pod.NS, "-6", "7300"))
 				a.must(t, "DEL")

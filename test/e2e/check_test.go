@@ -93,7 +93,7 @@ func TestCheckFinds(t *testing.T) {
 		},
 		{
 			name:   "a twin of our rule under another protocol",
-			damage: []string{"rule add from 203.0.113.144 lookup 7300 priority 32763"},
+			damage: []string{"rule add from 203.0.113.144 lookup 7300 priority 32765"},
 			words:  []string{"203.0.113.144"},
 		},
 		{
@@ -135,7 +135,7 @@ func TestCheckFinds(t *testing.T) {
 		},
 		{
 			name:   "local no longer first",
-			damage: []string{"rule add lookup local priority 32764", "rule del priority 0"},
+			damage: []string{"rule add lookup local priority 32765", "rule del priority 0"},
 			words:  []string{"local"},
 		},
 		{

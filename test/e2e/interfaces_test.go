@@ -29,7 +29,7 @@ func TestWhichNICs(t *testing.T) {
 			},
 		}
 	}
-	const ruleOfNet1 = "32763: from 203.0.113.144 lookup 7301"
+	const ruleOfNet1 = "32765: from 203.0.113.144 lookup 7301"
 	for _, test := range []struct {
 		name    string
 		sandbox func(t *testing.T, b *bench) string

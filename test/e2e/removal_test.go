@@ -392,7 +392,7 @@ func testForeignSurvives(t *testing.T) {
 		t.Parallel()
 		b, a, _ := addStrict(t)
 		b.pod.NS.Batch(t,
-			"rule add from 203.0.113.144 lookup 7300 priority 32763", // ours but for the protocol
+			"rule add from 203.0.113.144 lookup 7300 priority 32765", // ours but for the protocol
 			"route add 10.9.0.0/16 via 203.0.113.9 dev net1 table 555")
 		a.must(t, "DEL")
 		assertNothingOfOurs(t, b.pod.NS)

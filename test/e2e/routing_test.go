@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/symroute/symroute/test/netlab"
@@ -13,13 +14,13 @@ func TestRulesAndTables(t *testing.T) {
 	// What eth0 has as soon as it has both families and both gateways.
 	var (
 		rules4 = []string{
-			"32763: from 198.51.100.87 lookup 7300",
-			"32764: from all oif eth0 lookup 7300",
+			"32765: from all oif eth0 lookup 7300",
+			"32765: from 198.51.100.87 lookup 7300",
 			"32765: from 198.51.100.87 unreachable",
 		}
 		rules6 = []string{
-			"32763: from 2001:db8:a::87 lookup 7300",
-			"32764: from all oif eth0 lookup 7300",
+			"32765: from all oif eth0 lookup 7300",
+			"32765: from 2001:db8:a::87 lookup 7300",
 			"32765: from 2001:db8:a::87 unreachable",
 		}
 		table4 = []string{
@@ -109,12 +110,12 @@ func TestRulesAndTables(t *testing.T) {
 				gateways:  []string{"198.51.100.1", "203.0.113.1"},
 			},
 			rules4: []string{
-				"32763: from 198.51.100.87 lookup 7300",
-				"32763: from 203.0.113.144 lookup 7301",
-				"32764: from all oif eth0 lookup 7300",
-				"32764: from all oif eth0 lookup 7301",
+				"32765: from 198.51.100.87 lookup 7300",
+				"32765: from 203.0.113.144 lookup 7301",
 				"32765: from 198.51.100.87 unreachable",
 				"32765: from 203.0.113.144 unreachable",
+				"32765: from all oif eth0 lookup 7300",
+				"32765: from all oif eth0 lookup 7301",
 			},
 			tables4: nil, // which connected prefixes each holds is the planner's business
 		},
@@ -126,9 +127,9 @@ func TestRulesAndTables(t *testing.T) {
 				gateways:  []string{"198.51.100.1", "198.51.100.1"},
 			},
 			rules4: []string{
-				"32763: from 198.51.100.87 lookup 7300",
-				"32763: from 198.51.100.88 lookup 7300",
-				"32764: from all oif eth0 lookup 7300",
+				"32765: from all oif eth0 lookup 7300",
+				"32765: from 198.51.100.87 lookup 7300",
+				"32765: from 198.51.100.88 lookup 7300",
 				"32765: from 198.51.100.87 unreachable",
 				"32765: from 198.51.100.88 unreachable",
 			},
@@ -144,15 +145,11 @@ func TestRulesAndTables(t *testing.T) {
 			tables4: map[string][]string{"7300": {"169.254.1.1 dev eth0 scope link", "default via 169.254.1.1 dev eth0"}},
 		},
 		{
-			name: "viaMain",
-			nic:  eth0,
-			keys: netlab.Object{"viaMain": []string{"10.96.0.0/12", "fd00:10:96::/108"}},
-			rules4: append([]string{
-				"32762: from 198.51.100.87 to 10.96.0.0/12 lookup main",
-			}, rules4...),
-			rules6: append([]string{
-				"32762: from 2001:db8:a::87 to fd00:10:96::/108 lookup main",
-			}, rules6...),
+			name:   "viaMain",
+			nic:    eth0,
+			keys:   netlab.Object{"viaMain": []string{"10.96.0.0/12", "fd00:10:96::/108"}},
+			rules4: slices.Insert(slices.Clone(rules4), 1, "32765: from 198.51.100.87 to 10.96.0.0/12 lookup main"),
+			rules6: slices.Insert(slices.Clone(rules6), 1, "32765: from 2001:db8:a::87 to fd00:10:96::/108 lookup main"),
 		},
 		{
 			name:   "noGateway main",
@@ -166,13 +163,13 @@ func TestRulesAndTables(t *testing.T) {
 			nic:  eth0,
 			keys: netlab.Object{"priority": 1000},
 			rules4: []string{
-				"998: from 198.51.100.87 lookup 7300",
-				"999: from all oif eth0 lookup 7300",
+				"1000: from all oif eth0 lookup 7300",
+				"1000: from 198.51.100.87 lookup 7300",
 				"1000: from 198.51.100.87 unreachable",
 			},
 			rules6: []string{
-				"998: from 2001:db8:a::87 lookup 7300",
-				"999: from all oif eth0 lookup 7300",
+				"1000: from all oif eth0 lookup 7300",
+				"1000: from 2001:db8:a::87 lookup 7300",
 				"1000: from 2001:db8:a::87 unreachable",
 			},
 		},
@@ -181,13 +178,13 @@ func TestRulesAndTables(t *testing.T) {
 			nic:  eth0,
 			keys: netlab.Object{"table": 500},
 			rules4: []string{
-				"32763: from 198.51.100.87 lookup 500",
-				"32764: from all oif eth0 lookup 500",
+				"32765: from all oif eth0 lookup 500",
+				"32765: from 198.51.100.87 lookup 500",
 				"32765: from 198.51.100.87 unreachable",
 			},
 			rules6: []string{
-				"32763: from 2001:db8:a::87 lookup 500",
-				"32764: from all oif eth0 lookup 500",
+				"32765: from all oif eth0 lookup 500",
+				"32765: from 2001:db8:a::87 lookup 500",
 				"32765: from 2001:db8:a::87 unreachable",
 			},
 			tables4: map[string][]string{"500": table4},
@@ -198,9 +195,9 @@ func TestRulesAndTables(t *testing.T) {
 			nic:  eth0,
 			keys: netlab.Object{"sources": []string{"203.0.113.200", "2001:db8:a::/64"}},
 			rules4: []string{
-				"32763: from 198.51.100.87 lookup 7300",
-				"32763: from 203.0.113.200 lookup 7300",
-				"32764: from all oif eth0 lookup 7300",
+				"32765: from all oif eth0 lookup 7300",
+				"32765: from 198.51.100.87 lookup 7300",
+				"32765: from 203.0.113.200 lookup 7300",
 				"32765: from 198.51.100.87 unreachable",
 				"32765: from 203.0.113.200 unreachable",
 			},
@@ -237,9 +234,9 @@ func TestRulesAndTables(t *testing.T) {
 			a.must(t, "ADD")
 			pod := b.pod.NS
 			if test.rules4 != nil || test.rules6 != nil {
-				assertLines(t, "IPv4 rules", test.rules4, sortedByPriority(ourRules(t, pod, "-4")))
+				assertLines(t, "IPv4 rules", test.rules4, ourRules(t, pod, "-4"))
 				if test.name != "sources" {
-					assertLines(t, "IPv6 rules", test.rules6, sortedByPriority(ourRules(t, pod, "-6")))
+					assertLines(t, "IPv6 rules", test.rules6, ourRules(t, pod, "-6"))
 				}
 			}
 			for number, want := range test.tables4 {

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"cmp"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -82,17 +80,4 @@ func assertEffective(t testing.TB, ns *netlab.NS, device, want string) {
 	if got := ns.EffectiveRPFilter(t, device); got != want {
 		t.Errorf("effective rp_filter of %s is %s, want %s", device, got, want)
 	}
-}
-
-// sortedByPriority orders rules by priority, and alike ones by their text: the
-// kernel keeps those in the order they came.
-func sortedByPriority(rules []string) []string {
-	priority := func(rule string) int {
-		number, _, _ := strings.Cut(rule, ":")
-		value, _ := strconv.Atoi(number)
-		return value
-	}
-	return slices.SortedFunc(slices.Values(rules), func(a, b string) int {
-		return cmp.Or(priority(a)-priority(b), strings.Compare(a, b))
-	})
 }

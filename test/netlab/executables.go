@@ -18,6 +18,10 @@ import (
 // a Go toolchain.
 const BinDirVariable = "SYMROUTE_BIN_DIR"
 
+// modulePath is the module of this package, whose tool directives name the
+// plugins. Its folder lies in that of symroute's module.
+const modulePath = "github.com/symroute/symroute/test"
+
 // BinDir is the folder with the CNI plugins. The first call builds them.
 func BinDir(t testing.TB) string {
 	t.Helper()
@@ -35,14 +39,11 @@ var Build = sync.OnceValues(func() (string, error) {
 	if dir := os.Getenv(BinDirVariable); dir != "" {
 		return dir, nil
 	}
-	gomod, err := run("", "go", "env", "GOMOD")
+	found, err := run("", "go", "list", "-m", "-f", "{{.Dir}}", modulePath)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("run the tests inside their module, or set %s: %w", BinDirVariable, err)
 	}
-	module := filepath.Dir(strings.TrimSpace(gomod))
-	if filepath.Base(module) != "test" {
-		return "", fmt.Errorf("run the tests inside their module, or set %s: the current module is %q", BinDirVariable, module)
-	}
+	module := strings.TrimSpace(found)
 	dir, unlock, err := cacheDir(module)
 	if err != nil {
 		return "", err

@@ -274,10 +274,7 @@ func Sweep() error {
 		return err
 	}
 	for _, entry := range entries {
-		rest, ours := strings.CutPrefix(entry.Name(), prefix)
-		id, _, _ := strings.Cut(rest, "-")
-		pid, err := strconv.Atoi(id)
-		if !ours || err != nil || !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+		if !Stale(entry.Name()) {
 			continue
 		}
 		if err := netns.DeleteNamed(entry.Name()); err != nil && !os.IsNotExist(err) {
@@ -285,6 +282,14 @@ func Sweep() error {
 		}
 	}
 	return nil
+}
+
+// Stale reports whether a name is that of a namespace whose maker has died.
+func Stale(name string) bool {
+	rest, ours := strings.CutPrefix(name, prefix)
+	id, _, _ := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(id)
+	return ours && err == nil && errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // patience bounds every wait for something that is bound to come; it is a

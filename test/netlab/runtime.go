@@ -199,3 +199,7 @@ func (e *nodeExec) ExecPlugin(_ context.Context, path string, stdin []byte, env 
 	}
 	return nil, failure
 }
+
+// Exec is how the runtime runs plugins: in the node's namespace, with a record
+// that Last looks at. It is for tests that drive libcni themselves.
+func (r *Runtime) Exec() invoke.Exec { return r.exec }

@@ -1,0 +1,731 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/symroute/symroute/test/netlab"
+)
+
+// mesh is what a service mesh puts into a pod so that its transparent proxy gets
+// the packets that it marked: a rule for the mark, and a table in which every
+// address is the pod's own.
+type mesh struct {
+	name     string
+	mark     int
+	selector string // the mark, as `ip rule` takes it
+	table    string
+	priority string // empty: the kernel chooses
+}
+
+var (
+	// ambientMesh is Istio's ambient mode
+	// (istio/istio: cni/pkg/iptables/iptables_linux.go, AddInpodMarkIPRule and
+	// AddLoopbackRoutes). The mark is on the application's answers to what
+	// ztunnel forwarded in the client's name.
+	ambientMesh = mesh{name: "Istio ambient", mark: 0x111, selector: "0x111/0xfff", table: "100", priority: "32764"}
+	// sidecarMesh is Istio's sidecar with interceptionMode TPROXY
+	// (istio/istio: tools/istio-iptables/pkg/capture/run_linux.go,
+	// configureTProxyRoutes; mark and table are the defaults of that tool).
+	sidecarMesh = mesh{name: "Istio sidecar", mark: 1337, selector: "1337", table: "133"}
+	// ownTableMesh wants the first table that symroute would take.
+	ownTableMesh = mesh{name: "a mesh with table 7300", mark: 1337, selector: "1337", table: "7300"}
+)
+
+// install does what the mesh does, in both families.
+func (m mesh) install(t *testing.T, pod *netlab.Pod) {
+	t.Helper()
+	rule := "rule add fwmark " + m.selector + " lookup " + m.table
+	if m.priority != "" {
+		rule += " priority " + m.priority
+	}
+	pod.NS.Batch(t,
+		rule, "route replace local 0.0.0.0/0 dev lo table "+m.table,
+		"-6 "+rule, "-6 route replace local ::/0 dev lo table "+m.table)
+}
+
+// has says whether a line of a snapshot is about the mesh.
+func (m mesh) has(line string) bool {
+	return strings.Contains(line, "fwmark") || strings.Contains(line, "local default dev lo table "+m.table+" ")
+}
+
+// assertCaught sends a marked packet from an address of the pod to one that the
+// pod does not have, and demands that the mesh's proxy in the pod gets it.
+func (m mesh) assertCaught(t *testing.T, pod *netlab.Pod, nics []string, from, to netip.Addr) {
+	t.Helper()
+	box := pod.NS.ProxyMailbox(t, addrPort(to))
+	captures := map[string]*netlab.Capture{}
+	for _, nic := range nics {
+		captures[nic] = pod.NS.Capture(t, nic)
+	}
+	if err := pod.NS.SendMarked(m.mark, from, box.Address, "for the proxy"); err != nil {
+		t.Errorf("packets with mark %#x from %v to %v are refused: %v", m.mark, from, to, err)
+		return
+	}
+	sent := func(packet netlab.Packet) bool { return packet.Outgoing && packet.Dst == box.Address }
+	escaped := func() (over string) {
+		for nic, capture := range captures {
+			if len(capture.Matching(t, sent)) > 0 {
+				return nic
+			}
+		}
+		return ""
+	}
+	netlab.Eventually(t, "the marked packet arrives somewhere", func() bool {
+		return len(box.Messages(t)) > 0 || escaped() != ""
+	})
+	if nic := escaped(); nic != "" {
+		t.Errorf("packets with mark %#x from %v to %v leave by %s, want them in the proxy's hands", m.mark, from, to, nic)
+	}
+}
+
+// TestAmbientMeshProxies has the proxy of an ambient mesh talk to the pod's
+// addresses in the name of a client, as ztunnel does for the connections that it
+// takes in: the application's answers are marked by connection tracking, and have
+// to come back to the proxy instead of going to the client.
+func TestAmbientMeshProxies(t *testing.T) {
+	t.Parallel()
+	for _, first := range []bool{true, false} {
+		t.Run(meshOrder(first), func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, eth0, net1)
+			if first {
+				ambientMesh.install(t, b.pod)
+			}
+			a := b.attach(net1, nil)
+			a.must(t, "ADD")
+			if !first {
+				ambientMesh.install(t, b.pod)
+			}
+			const ztunnel = 0x539 // the mark of its own packets
+			b.pod.NS.MarkAnswers(t, ztunnel, ambientMesh.mark)
+			for _, client := range clients {
+				for _, p := range []provider{providerA, providerB} {
+					server := b.pod.NS.Echo(t, addrPort(p.pod(client)))
+					if err := b.pod.NS.TalkInTheNameOf(client, ztunnel, server); err != nil {
+						t.Errorf("the proxy talks to %v in the name of %v: %v", server, client, err)
+					}
+				}
+			}
+			a.must(t, "CHECK")
+		})
+	}
+}
+
+// meshOrder names the tests of both orders.
+func meshOrder(first bool) string {
+	if first {
+		return "before symroute"
+	}
+	return "after symroute"
+}
+
+// TestServiceMesh has a service mesh in the pod. What it marked goes where it
+// says, all else is symmetric, and it stays when symroute goes.
+func TestServiceMesh(t *testing.T) {
+	t.Parallel()
+	for _, m := range []mesh{ambientMesh, sidecarMesh, ownTableMesh} {
+		for _, first := range []bool{true, false} {
+			if m == ownTableMesh && !first {
+				continue // TestServiceMeshTakesOurTable
+			}
+			t.Run(m.name+" "+meshOrder(first), func(t *testing.T) {
+				t.Parallel()
+				testServiceMesh(t, m, first)
+			})
+		}
+	}
+}
+
+func testServiceMesh(t *testing.T, m mesh, first bool) {
+	s := newSite(t, providerA, providerB)
+	pod := netlab.NewPod(t)
+	s.runtime.MustAdd(t, s.plain(providerA, defaults...), pod, "eth0")
+	if first {
+		m.install(t, pod)
+	}
+	before := pod.NS.Snapshot(t)
+	list := s.chained(providerB, netlab.Object{"rpFilter": "strict"})
+	s.runtime.MustAdd(t, list, pod, "net1")
+	if !first {
+		m.install(t, pod)
+	}
+
+	t.Run("marked packets go to the proxy", func(t *testing.T) {
+		for _, to := range clients {
+			for _, p := range []provider{providerA, providerB} {
+				m.assertCaught(t, pod, []string{"eth0", "net1"}, p.pod(to), to)
+			}
+		}
+	})
+	t.Run("all others are symmetric", func(t *testing.T) {
+		for _, from := range clients {
+			for _, p := range []provider{providerA, providerB} {
+				s.assertOnlyThrough(t, p, netlab.Client{NS: s.client, Source: from}, pod)
+			}
+		}
+	})
+	t.Run("CHECK", func(t *testing.T) { s.runtime.MustCheck(t, list, pod, "net1") })
+	t.Run("tables do not collide", func(t *testing.T) {
+		for _, family := range families {
+			got := table(t, pod.NS, family, m.table)
+			if len(got) != 1 || !strings.HasPrefix(got[0], "local default dev lo") {
+				t.Errorf("the mesh's table %s (ip %s) is not its own:\n%s", m.table, family, strings.Join(got, "\n"))
+			}
+		}
+	})
+
+	s.runtime.MustDel(t, list, pod, "net1")
+	after := pod.NS.Snapshot(t)
+	if left := len(after.Grep("fwmark")); left != 2 {
+		t.Errorf("%d rules of the mesh are left, want 2", left)
+	}
+	if !first {
+		after = after.Without(m.has)
+	}
+	assertSame(t, "ADD and DEL changed the pod", before, after)
+	for _, to := range clients {
+		m.assertCaught(t, pod, []string{"eth0"}, providerA.pod(to), to)
+	}
+}
+
+// TestServiceMeshTakesOurTable has a mesh come after ADD that replaces the
+// default route of the table that is symroute's. CHECK says so, and DEL leaves
+// the mesh what it made.
+func TestServiceMeshTakesOurTable(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, eth0, net1)
+	before := b.pod.NS.Snapshot(t)
+	a := b.attach(net1, nil)
+	a.must(t, "ADD")
+	ownTableMesh.install(t, b.pod)
+	assertCode(t, a.fails(t, "CHECK", "7300", "local default dev lo"), deviations...)
+	a.must(t, "DEL")
+	after := b.pod.NS.Snapshot(t)
+	if left := after.Grep("local default dev lo table 7300"); len(left) != 2 {
+		t.Errorf("routes of the mesh that are left: %q, want one of each family", left)
+	}
+	assertSame(t, "ADD and DEL changed the pod", before, after.Without(ownTableMesh.has))
+}
+
+// TestSBRBeside has sbr look after one NIC and symroute after another. Neither
+// minds in which order the other comes and goes.
+func TestSBRBeside(t *testing.T) {
+	t.Parallel()
+	for _, sbrFirst := range []bool{true, false} {
+		for _, sbrLeavesFirst := range []bool{true, false} {
+			t.Run(fmt.Sprintf("sbr comes first: %t, leaves first: %t", sbrFirst, sbrLeavesFirst), func(t *testing.T) {
+				t.Parallel()
+				testSBRBeside(t, sbrFirst, sbrLeavesFirst)
+			})
+		}
+	}
+}
+
+func testSBRBeside(t *testing.T, sbrFirst, sbrLeavesFirst bool) {
+	s := newSite(t, providerA, providerB, providerC)
+	pod := netlab.NewPod(t)
+	s.runtime.MustAdd(t, s.plain(providerA, defaults...), pod, "eth0")
+	before := pod.NS.Snapshot(t)
+	// neighbour is an attachment, and what there is of it in the pod.
+	type neighbour struct {
+		list     netlab.Conflist
+		nic      string
+		provider provider
+		present  func() []string
+	}
+	bySBR := neighbour{
+		list: netlab.NewConflist("by-sbr", cniVersion,
+			netlab.BridgePlugin(providerB.bridge(), providerB.hostLocal(s.ipamDir)), netlab.Object{"type": "sbr"}),
+		nic: "net1", provider: providerB,
+		present: func() []string { return sbrState(t, pod.NS) },
+	}
+	bySymroute := neighbour{
+		list: s.chained(providerC, netlab.Object{"rpFilter": "strict"}),
+		nic:  "net2", provider: providerC,
+		present: func() []string { return slices.Sorted(slices.Values(pod.NS.Snapshot(t).Grep(protocol))) },
+	}
+	// unmoved runs something and demands that a neighbour's state stays.
+	unmoved := func(n neighbour, what string, do func()) {
+		t.Helper()
+		was := n.present()
+		do()
+		assertLines(t, what+" changed what "+n.nic+" has", was, n.present())
+	}
+	answers := func(providers ...provider) {
+		t.Helper()
+		for _, p := range providers {
+			for _, from := range clients {
+				s.assertOnlyThrough(t, p, netlab.Client{NS: s.client, Source: from}, pod)
+			}
+		}
+	}
+	first, second := bySBR, bySymroute
+	if !sbrFirst {
+		first, second = second, first
+	}
+	s.runtime.MustAdd(t, first.list, pod, first.nic)
+	unmoved(first, "ADD of "+second.nic, func() { s.runtime.MustAdd(t, second.list, pod, second.nic) })
+	if len(bySBR.present()) == 0 || len(bySymroute.present()) == 0 {
+		t.Error("sbr or symroute made nothing: this test shows nothing")
+	}
+	answers(providerA, providerB, providerC)
+	s.runtime.MustCheck(t, bySymroute.list, pod, bySymroute.nic)
+
+	leaving, staying := bySBR, bySymroute
+	if !sbrLeavesFirst {
+		leaving, staying = staying, leaving
+	}
+	unmoved(staying, "DEL of "+leaving.nic, func() { s.runtime.MustDel(t, leaving.list, pod, leaving.nic) })
+	assertLines(t, "left of "+leaving.nic, nil, leaving.present())
+	answers(providerA, staying.provider)
+	if sbrLeavesFirst {
+		s.runtime.MustCheck(t, bySymroute.list, pod, bySymroute.nic)
+	}
+	s.runtime.MustDel(t, staying.list, pod, staying.nic)
+	assertSame(t, "ADDs and DELs changed the pod", before, pod.NS.Snapshot(t))
+	assertNoFiles(t, s.dataDir)
+}
+
+// sbrState is what sbr has in the pod: its rules, without their priorities,
+// which depend on what else there is, and its tables, which it takes from 100 on
+// (containernetworking/plugins: plugins/meta/sbr/main.go).
+func sbrState(t *testing.T, ns *netlab.NS) []string {
+	t.Helper()
+	var state []string
+	for _, family := range families {
+		for line := range strings.Lines(ns.IP(t, family, "rule")) {
+			if _, rule, _ := strings.Cut(line, "\t"); strings.Contains(rule, "lookup 10") {
+				state = append(state, strings.TrimSpace(rule))
+			}
+		}
+		for number := 100; number < 110; number++ {
+			state = append(state, table(t, ns, family, fmt.Sprint(number))...)
+		}
+	}
+	return state
+}
+
+// TestTuningBefore has tuning before symroute in the chain. What both set is what
+// the last of them says, and CHECK names a contradiction.
+func TestTuningBefore(t *testing.T) {
+	t.Parallel()
+	sysctl := func(key, value string) netlab.Object {
+		return netlab.Object{"sysctl": netlab.Object{"net.ipv4.conf." + key: value}}
+	}
+	for _, test := range []struct {
+		name         string
+		tuning       netlab.Object
+		rpFilter     string
+		effective    string // of net1, in the end
+		others       string // of eth0 and lo
+		all          string // what tuning leaves when all have gone
+		contradicted string // the setting that tuning's CHECK finds changed
+	}{
+		{"strict on the NIC, then loose", sysctl("IFNAME.rp_filter", "1"), "loose", "2", "0", "0", "net1/rp_filter is 1, current value is 2"},
+		{"strict on the NIC, then strict", sysctl("IFNAME.rp_filter", "1"), "strict", "1", "0", "0", ""},
+		{"strict on the NIC, then keep", sysctl("IFNAME.rp_filter", "1"), "keep", "1", "0", "0", ""},
+		{"strict for all, then loose", sysctl("all.rp_filter", "1"), "loose", "2", "1", "1", ""},
+		{"strict for all, then strict", sysctl("all.rp_filter", "1"), "strict", "1", "1", "1", ""},
+		{"strict for all, then off", sysctl("all.rp_filter", "1"), "off", "0", "1", "1", "all/rp_filter is 1, current value is 0"},
+		{"loose for all, then strict", sysctl("all.rp_filter", "2"), "strict", "1", "2", "2", "all/rp_filter is 2, current value is "},
+		{"another MAC address and MTU", netlab.Object{"mac": "02:00:5e:00:53:01", "mtu": 1300}, "strict", "1", "0", "0", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, providerA, providerB)
+			pod := netlab.NewPod(t)
+			s.runtime.MustAdd(t, s.plain(providerA, defaults...), pod, "eth0")
+			before := pod.NS.Snapshot(t)
+			tuning := netlab.Object{"type": "tuning", "dataDir": t.TempDir()}
+			for key, value := range test.tuning {
+				tuning[key] = value
+			}
+			list := netlab.NewConflist("tuned", cniVersion,
+				netlab.BridgePlugin(providerB.bridge(), providerB.hostLocal(s.ipamDir, defaults...)),
+				tuning, s.symroute(netlab.Object{"rpFilter": test.rpFilter}))
+			s.runtime.MustAdd(t, list, pod, "net1")
+
+			assertEffective(t, pod.NS, "net1", test.effective)
+			assertEffective(t, pod.NS, "eth0", test.others)
+			assertEffective(t, pod.NS, "lo", test.others)
+			if mac := test.tuning["mac"]; mac != nil && pod.NS.MAC(t, "net1").String() != mac {
+				t.Errorf("the MAC address of net1 is %v, want %v", pod.NS.MAC(t, "net1"), mac)
+			}
+			for _, from := range clients {
+				s.assertOnlyThrough(t, providerA, netlab.Client{NS: s.client, Source: from}, pod)
+				s.assertOnlyThrough(t, providerB, netlab.Client{NS: s.client, Source: from}, pod)
+			}
+			s.assertOwnCheckPasses(t)
+			err := s.runtime.Check(list, pod, "net1")
+			switch {
+			case test.contradicted == "" && err != nil:
+				t.Errorf("CHECK of the chain: %v", err)
+			case test.contradicted != "" && (err == nil || !strings.Contains(err.Error(), test.contradicted)):
+				t.Errorf("CHECK of the chain says %v, want it to name that %s", err, test.contradicted)
+			}
+
+			s.runtime.MustDel(t, list, pod, "net1")
+			// Tuning does not put sysctls back (plugins/meta/tuning: cmdDel).
+			const all = "net/ipv4/conf/all/rp_filter"
+			if got := pod.NS.Sysctl(t, all); got != test.all {
+				t.Errorf("%s is %s after DEL, want %s as tuning left it", all, got, test.all)
+			}
+			ofTuning := func(line string) bool { return strings.HasPrefix(line, all) }
+			assertSame(t, "ADD and DEL changed the pod", before.Without(ofTuning), pod.NS.Snapshot(t).Without(ofTuning))
+			assertNoFiles(t, s.dataDir)
+		})
+	}
+}
+
+// assertOwnCheckPasses runs CHECK of symroute alone, with what its latest ADD was
+// told: in a chain, the plugins before it may end CHECK before it is asked.
+func (s *site) assertOwnCheckPasses(t *testing.T) {
+	t.Helper()
+	call := s.runtime.Last(t, "symroute", "ADD")
+	env := slices.Clone(call.Env)
+	env[slices.Index(env, "CNI_COMMAND=ADD")] = "CNI_COMMAND=CHECK"
+	if check := s.node.RunPlugin(t, env, call.Stdin); check.Failed(t) != nil {
+		t.Errorf("CHECK of symroute alone failed\n%v", check)
+	}
+}
+
+// override is a configuration of the plugin route-override
+// (openshift/route-override-cni: cmd/route-override/route-override.go, which
+// changes the routes of the NIC in main, and the result to match).
+type override struct {
+	flushRoutes, flushGateway bool
+	delRoutes                 []string
+	addRoutes                 []string // by the provider's gateway
+}
+
+// apply changes the pod's main table, and returns the result that the next
+// plugin gets.
+func (o override) apply(t *testing.T, pod *netlab.Pod, nic string, p provider, result *current.Result) *current.Result {
+	t.Helper()
+	del := slices.Clone(o.delRoutes)
+	if o.flushGateway {
+		del = append(del, defaults...)
+	}
+	changed := *result
+	changed.Routes = nil
+	for _, route := range result.Routes {
+		dst := route.Dst.String()
+		if o.flushRoutes || slices.Contains(del, dst) {
+			// It may be gone, as from main the default that yields. Without
+			// the gateway IPv6 would delete the other NICs' hops too.
+			gateway := p.gateway(netip.MustParsePrefix(dst).Addr()).String()
+			_, _ = pod.NS.Command("", "ip", "route", "del", dst, "via", gateway, "dev", nic, "table", "main")
+			continue
+		}
+		changed.Routes = append(changed.Routes, route)
+	}
+	changed.IPs = nil
+	for _, ip := range result.IPs {
+		address := *ip
+		if o.flushGateway {
+			address.Gateway = make([]byte, len(ip.Gateway)) // 0.0.0.0, ::
+		}
+		changed.IPs = append(changed.IPs, &address)
+	}
+	for _, text := range o.addRoutes {
+		dst := netip.MustParsePrefix(text)
+		pod.NS.IP(t, "route", "add", text, "via", p.gateway(dst.Addr()).String(), "dev", nic)
+		changed.Routes = append(changed.Routes, &types.Route{
+			Dst: net.IPNet{IP: dst.Addr().AsSlice(), Mask: net.CIDRMask(dst.Bits(), dst.Addr().BitLen())},
+			GW:  p.gateway(dst.Addr()).AsSlice(),
+		})
+	}
+	return &changed
+}
+
+// behind is symroute's part of an attachment whose NIC other plugins made.
+func (s *site) behind(result *current.Result, pod *netlab.Pod, nic string, keys netlab.Object) attachment {
+	conf := s.symroute(keys)
+	conf["cniVersion"], conf["name"] = cniVersion, "net-of-"+nic
+	return attachment{node: s.node, pod: pod, containerID: pod.ID, nic: nic, netns: pod.NS.Path, conf: conf, prev: result}
+}
+
+// beyondGateway is what IPAM routes by net1 beside the defaults.
+var beyondGateway = []string{"10.1.0.0/16", "2001:db8:1::/48"}
+
+// TestRouteOverrideBefore has route-override between IPAM and symroute: what it
+// leaves of routes and gateways is what symroute works with.
+func TestRouteOverrideBefore(t *testing.T) {
+	t.Parallel()
+	towardsClients := []string{"192.0.2.0/24", "2001:db8:c::/64"}
+	for _, test := range []struct {
+		name     string
+		override override
+		keys     netlab.Object
+		// Destinations of net1's addresses that are answered, and refused.
+		answered, refused []netip.Addr
+	}{
+		{
+			name:     "no routes, the gateway of the addresses stays",
+			override: override{flushRoutes: true},
+			answered: clients,
+		},
+		{
+			name:     "routes deleted one by one",
+			override: override{delRoutes: slices.Concat(defaults, beyondGateway)},
+			answered: clients,
+		},
+		{
+			name:     "neither routes nor gateways",
+			override: override{flushRoutes: true, flushGateway: true},
+			refused:  clients,
+		},
+		{
+			name:     "neither routes nor gateways, but configured ones",
+			override: override{flushRoutes: true, flushGateway: true},
+			keys:     netlab.Object{"gateways": []string{"203.0.113.1", "2001:db8:b::1"}},
+			answered: clients,
+		},
+		{
+			name:     "a route added in place of the default",
+			override: override{flushGateway: true, addRoutes: towardsClients},
+			answered: clients,
+			refused:  []netip.Addr{netip.MustParseAddr("10.9.0.1"), netip.MustParseAddr("2001:db8:9::1")},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, providerA, providerB)
+			pod := netlab.NewPod(t)
+			// Eth0 needs symroute, too: a route that is added to main
+			// takes its answers with it.
+			first, plain := s.chained(providerA, nil), s.plain(providerB, slices.Concat(defaults, beyondGateway)...)
+			s.runtime.MustAdd(t, first, pod, "eth0")
+			result := s.runtime.MustAdd(t, plain, pod, "net1")
+			a := s.behind(test.override.apply(t, pod, "net1", providerB, result), pod, "net1", test.keys)
+			before := pod.NS.Snapshot(t)
+			a.must(t, "ADD")
+
+			for _, from := range clients {
+				s.assertOnlyThrough(t, providerA, netlab.Client{NS: s.client, Source: from}, pod)
+			}
+			for _, remote := range test.answered {
+				s.assertOnlyThrough(t, providerB, netlab.Client{NS: s.client, Source: remote}, pod)
+			}
+			for _, remote := range test.refused {
+				client := netlab.Client{NS: pod.NS, Source: providerB.pod(remote)}
+				if _, err := client.Talk(netip.AddrPortFrom(remote, 7)); !errors.Is(err, syscall.ENETUNREACH) {
+					t.Errorf("from %v to %v: %v, want it refused as unreachable", client.Source, remote, err)
+				}
+			}
+			for _, gateway := range []netip.Addr{providerB.gateway4(), providerB.gateway6()} {
+				neighbour := netlab.Client{NS: pod.NS, Source: providerB.pod(gateway)}
+				if _, err := neighbour.Talk(s.gateways["b"].Echo(t, addrPort(gateway))); err != nil {
+					t.Errorf("from %v to the neighbour %v: %v", neighbour.Source, gateway, err)
+				}
+			}
+			a.must(t, "CHECK")
+			s.runtime.MustCheck(t, first, pod, "eth0")
+			a.must(t, "DEL")
+			assertSame(t, "ADD and DEL changed the pod", before, pod.NS.Snapshot(t))
+			s.runtime.MustDel(t, plain, pod, "net1")
+			s.runtime.MustDel(t, first, pod, "eth0")
+			assertNothingOfOurs(t, pod.NS)
+			assertNoFiles(t, s.dataDir)
+		})
+	}
+}
+
+// TestRouteOverrideBehind has route-override after symroute: it changes main and
+// the final result, which is what CHECK is told, and not the source table.
+func TestRouteOverrideBehind(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name     string
+		override override
+		missing  []string // what CHECK finds, empty: nothing
+	}{
+		{name: "no routes", override: override{flushRoutes: true}},
+		{name: "neither routes nor gateways", override: override{flushRoutes: true, flushGateway: true}},
+		{name: "a route deleted", override: override{delRoutes: beyondGateway}},
+		{
+			// Which the source table lacks: symroute has to stand behind.
+			name:     "a route added",
+			override: override{addRoutes: []string{"10.2.0.0/16", "2001:db8:2::/48"}},
+			missing:  []string{"10.2.0.0/16", "2001:db8:2::/48"},
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, providerA, providerB)
+			pod := netlab.NewPod(t)
+			s.runtime.MustAdd(t, s.plain(providerA, defaults...), pod, "eth0")
+			before := pod.NS.Snapshot(t)
+			plain := s.plain(providerB, slices.Concat(defaults, beyondGateway)...)
+			result := s.runtime.MustAdd(t, plain, pod, "net1")
+			a := s.behind(result, pod, "net1", nil)
+			a.must(t, "ADD")
+			a.prev = test.override.apply(t, pod, "net1", providerB, result)
+
+			for _, from := range clients {
+				s.assertOnlyThrough(t, providerA, netlab.Client{NS: s.client, Source: from}, pod)
+				s.assertOnlyThrough(t, providerB, netlab.Client{NS: s.client, Source: from}, pod)
+			}
+			if len(test.missing) == 0 {
+				a.must(t, "CHECK")
+			} else {
+				assertCode(t, a.fails(t, "CHECK", test.missing...), codeMissing)
+			}
+			a.must(t, "DEL")
+			assertNothingOfOurs(t, pod.NS)
+			assertNoFiles(t, s.dataDir)
+			s.runtime.MustDel(t, plain, pod, "net1")
+			assertSame(t, "ADD and DEL changed the pod", before, pod.NS.Snapshot(t))
+		})
+	}
+}
+
+// besideB is a second NIC of the pod in the network of provider B.
+var besideB = newProvider("b", "203.0.113.145/24", "2001:db8:b::145/64")
+
+// prefixes hold all of the addresses of both NICs there, and more.
+var prefixes = []string{"203.0.113.128/25", "2001:db8:b::/64"}
+
+// TestPrefixBesideAddresses gives one NIC prefixes that hold the addresses of
+// another. Those stay the other's: the more specific source decides, whoever
+// comes or goes first.
+func TestPrefixBesideAddresses(t *testing.T) {
+	t.Parallel()
+	for _, prefixFirst := range []bool{true, false} {
+		for _, prefixLeavesFirst := range []bool{true, false} {
+			t.Run(fmt.Sprintf("prefix comes first: %t, leaves first: %t", prefixFirst, prefixLeavesFirst), func(t *testing.T) {
+				t.Parallel()
+				testPrefixBesideAddresses(t, prefixFirst, prefixLeavesFirst)
+			})
+		}
+	}
+}
+
+func testPrefixBesideAddresses(t *testing.T, prefixFirst, prefixLeavesFirst bool) {
+	s := newSite(t, providerB)
+	pod := netlab.NewPod(t)
+	before := pod.NS.Snapshot(t)
+	// member is an attachment, with the addresses that are its NIC's.
+	type member struct {
+		list      netlab.Conflist
+		nic       string
+		addresses []netip.Addr
+		configure []string // addresses that come after ADD
+	}
+	wide := member{
+		list:      s.chained(providerB, netlab.Object{"arp": "isolate", "rpFilter": "strict", "sources": prefixes}),
+		nic:       "net1",
+		addresses: append(providerB.pods(), netip.MustParseAddr("203.0.113.200"), netip.MustParseAddr("2001:db8:b::aaaa")),
+		configure: []string{netlab.Address("203.0.113.200/32", "net1"), netlab.Address("2001:db8:b::aaaa/64", "net1")},
+	}
+	specific := member{
+		list: netlab.NewConflist("beside", cniVersion,
+			netlab.BridgePlugin(besideB.bridge(), besideB.hostLocal(t.TempDir(), defaults...)),
+			s.symroute(netlab.Object{"arp": "isolate", "rpFilter": "strict"})),
+		nic:       "net2",
+		addresses: besideB.pods(),
+	}
+	present := []member{wide, specific}
+	if !prefixFirst {
+		slices.Reverse(present)
+	}
+	for _, m := range present {
+		s.runtime.MustAdd(t, m.list, pod, m.nic)
+		pod.NS.Batch(t, m.configure...)
+		pod.NS.Settle(t, m.nic)
+	}
+	work := func(present ...member) {
+		t.Helper()
+		var nics []string
+		for _, m := range present {
+			nics = append(nics, m.nic)
+		}
+		for _, m := range present {
+			for _, address := range m.addresses {
+				assertByNIC(t, netlab.Client{NS: s.client}, pod, nics, m.nic, address)
+			}
+			s.runtime.MustCheck(t, m.list, pod, m.nic)
+		}
+	}
+	work(wide, specific)
+	leaving, staying := wide, specific
+	if !prefixLeavesFirst {
+		leaving, staying = staying, leaving
+	}
+	s.runtime.MustDel(t, leaving.list, pod, leaving.nic)
+	work(staying)
+	s.runtime.MustDel(t, staying.list, pod, staying.nic)
+	assertSame(t, "ADDs and DELs changed the pod", before, pod.NS.Snapshot(t))
+	assertNoFiles(t, s.dataDir)
+}
+
+// TestPrefixWithoutGuard has prefixes that hold addresses of a NIC which symroute
+// does not look after: they would take its traffic away.
+func TestPrefixWithoutGuard(t *testing.T) {
+	t.Parallel()
+	const taken = "203.0.113.145"
+	neighbour := besideB.nic("net2")
+	keys := netlab.Object{"sources": prefixes}
+	t.Run("ADD refuses", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, net1, neighbour)
+		assertCode(t, b.attach(net1, keys).fails(t, "ADD", taken, "net2"), codeState)
+		assertNoFiles(t, b.dataDir)
+	})
+	t.Run("CHECK says when the guard has gone and its NIC stays", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, net1, neighbour)
+		before := b.pod.NS.Snapshot(t)
+		guard, wide := b.attach(neighbour, nil), b.attach(net1, keys)
+		guard.must(t, "ADD")
+		wide.must(t, "ADD")
+		wide.must(t, "CHECK")
+		guard.must(t, "DEL")
+		assertCode(t, wide.fails(t, "CHECK", taken, "net2"), codeState)
+		wide.must(t, "DEL")
+		assertSame(t, "ADDs and DELs changed the pod", before, b.pod.NS.Snapshot(t))
+	})
+}
+
+// assertByNIC lets a client talk to an address of the pod, and demands that both
+// directions cross one NIC of the pod and none of its others.
+func assertByNIC(t *testing.T, client netlab.Client, pod *netlab.Pod, nics []string, nic string, address netip.Addr) {
+	t.Helper()
+	captures := map[string]*netlab.Capture{}
+	for _, name := range nics {
+		captures[name] = pod.NS.Capture(t, name)
+	}
+	server := pod.NS.Echo(t, addrPort(address))
+	local, err := client.Talk(server)
+	if err != nil {
+		t.Errorf("%v of %s does not answer: %v", address, nic, err)
+		return
+	}
+	assertCrosses(t, captures, nic, local.Addr(), address)
+}
+
+// assertCrosses demands that both directions of a conversation crossed one NIC
+// and no other.
+func assertCrosses(t *testing.T, captures map[string]*netlab.Capture, nic string, one, other netip.Addr) {
+	t.Helper()
+	for name, capture := range captures {
+		packets := capture.Matching(t, func(packet netlab.Packet) bool {
+			return packet.Protocol != "arp" && packet.Between(one, other)
+		})
+		in, out := directions(packets)
+		if want := name == nic; in != want || out != want {
+			t.Errorf("%v and %v: %s carried incoming: %t, outgoing: %t; want both: %t\n%s",
+				one, other, name, in, out, want, netlab.List(packets))
+		}
+	}
+}

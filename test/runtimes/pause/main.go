@@ -1,0 +1,15 @@
+// Pause is the one process of a container that has nothing to do: it waits
+// until it is told to go.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
+	<-told
+}
