@@ -142,18 +142,23 @@ func TestInterfacePlugins(t *testing.T) {
 	bridge := netlab.BridgePlugin("br-plugin", ipam)
 	bridge["isGateway"] = true
 	tuning := netlab.Object{"type": "tuning", "sysctl": netlab.Object{"net.ipv4.conf.IFNAME.log_martians": "1"}}
+	hostDevice := netlab.Object{"type": "host-device", "device": "own0", "ipam": ipam}
 	for _, test := range []struct {
 		name    string
 		plugins []netlab.Object
+		onNode  []string // what has to be there before
 	}{
-		{"bridge", []netlab.Object{bridge}},
-		{"ptp", []netlab.Object{netlab.PTPPlugin(ipam)}},
-		{"bridge and tuning", []netlab.Object{bridge, tuning}},
+		{name: "bridge", plugins: []netlab.Object{bridge}},
+		{name: "ptp", plugins: []netlab.Object{netlab.PTPPlugin(ipam)}},
+		{name: "bridge and tuning", plugins: []netlab.Object{bridge, tuning}},
+		{name: "host-device", plugins: []netlab.Object{hostDevice}, onNode: []string{
+			"link add own0 type veth peer name own1", "addr add 10.77.0.1/24 dev own1", "link set own1 up",
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			s := newSite(t, providerA)
-			s.node.IP(t, "addr", "add", nodeAddress.String()+"/32", "dev", "lo")
+			s.node.Batch(t, append(test.onNode, "addr add "+nodeAddress.String()+"/32 dev lo")...)
 			pod := netlab.NewPod(t)
 			first := s.chained(providerA, nil)
 			s.runtime.MustAdd(t, first, pod, "eth0")
