@@ -112,7 +112,7 @@ func TestRuleOrder(t *testing.T) {
 				t.Errorf("ADD again has something to do: %v", again)
 			}
 			p.del(s.attachment)
-			if !slices.ContainsFunc(s.earlier, func(a attachment) bool { return a.key() == s.attachment.key() }) {
+			if !slices.ContainsFunc(s.earlier, func(a attachment) bool { return a.key() == s.key() }) {
 				compare(t, "after DEL", before, order())
 			}
 		})
