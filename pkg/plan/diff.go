@@ -89,7 +89,7 @@ func mainChanges(in Input, d *Desired) []Op {
 func mainRemoval(in Input) []Op {
 	defaults := originals(in)
 	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()), anyInterface)
-	after := defaultTargets(defaults, wishesOf(in.Seen, in.Others), in.outlives)
+	after := defaultTargets(defaults, standingWishes(in), in.outlives)
 	ours := lostInMove(in)
 	if in.Mine != nil && in.Mine.Wish != nil && !in.Mine.Wish.Take {
 		ours = append(ours, asHops(decodeRoutes(in.Seen, in.Mine.Wish.Saw))...) // we took them out

@@ -35,7 +35,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 		w.nics = append(w.nics, n.Link.Index)
 	}
 	if !w.take { // what it takes out is decided once, by what there is now
-		w.saw = w.yieldable(living(in.Seen, defaultTargets(originals(in), wishesOf(in.Seen, in.Others), in.exists)))
+		w.saw = w.yieldable(living(in.Seen, defaultTargets(originals(in), standingWishes(in), in.exists)))
 		return w, nil
 	}
 	for _, f := range fib.Families() {
@@ -99,6 +99,20 @@ func wishesOf(seen *fib.Snapshot, attachments []record.Attachment) []wish {
 				saw: decodeRoutes(seen, a.Wish.Saw), own: decodeRoutes(seen, a.Wish.Own),
 			})
 		}
+	}
+	return out
+}
+
+// standingWishes are those of the other attachments. Where somebody has deleted
+// the default that one had taken main with, it is not put in again: that would
+// be for its own ADD to repair.
+func standingWishes(in Input) []wish {
+	seen := defaultsSeen(in.Seen)
+	out := wishesOf(in.Seen, in.Others)
+	for i, w := range out {
+		out[i].own = slices.DeleteFunc(w.own, func(own fib.Route) bool {
+			return !slices.ContainsFunc(ofFamily(seen, own.Family), func(r fib.Route) bool { return r.Uses(w.nics[0]) })
+		})
 	}
 	return out
 }

@@ -1,6 +1,10 @@
 package plan_test
 
-import "testing"
+import (
+	"slices"
+	"strings"
+	"testing"
+)
 
 // defaultScenarios tell who owns the pod's default route.
 func defaultScenarios() []scenario {
@@ -414,4 +418,34 @@ func TestTakeWithoutGateway(t *testing.T) {
 		faults:     []string{"mainDefault"},
 		want:       `mainDefault: "take" needs a gateway, and none of net1 is known: name one in gateways`,
 	}})
+}
+
+// TestDeletedDefaultStaysDeleted has somebody delete the default with which one
+// attachment had taken main (Multus' default-route does), before another comes
+// and goes.
+func TestDeletedDefaultStaysDeleted(t *testing.T) {
+	p := newPod(t, `
+		net1
+		10.20.30.5/24
+		net2
+		10.20.31.5/24
+		-4 route default via 10.20.31.1 dev net2
+		-4 route default via 10.20.30.1 dev net1`)
+	whole := p.kernel.observe()
+	p.kernel.died("net2")
+	p.add(attachment{conf: `"mainDefault": "take"`, prev: resultOf})
+	p.kernel.born(whole, "net2")
+	without("-4 route default via 10.20.30.1 dev net1 proto boot")(t, p)
+	defaults := func() []string {
+		return slices.DeleteFunc(p.kernel.text(), func(line string) bool {
+			return !strings.HasPrefix(line, "-4 route default") || strings.Contains(line, "table")
+		})
+	}
+	before := defaults()
+
+	second := attachment{ifname: "net2", conf: `"mainDefault": "take"`, prev: `{"ips": [{"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`}
+	p.add(second)
+	compare(t, "defaults of main after ADD", lines("-4 route default via 10.20.31.1 dev net2 proto boot"), defaults())
+	p.del(second)
+	compare(t, "defaults of main after DEL", before, defaults())
 }

@@ -154,7 +154,7 @@ func Build(in Input) (*Desired, error) {
 // wishFor plans the main table.
 func (d *Desired) wishFor(in Input, w *wish) {
 	defaults := originals(in)
-	others := wishesOf(in.Seen, in.Others)
+	others := standingWishes(in)
 	d.Before = defaultTargets(defaults, others, in.exists)
 	d.After = d.Before
 	if w == nil {
