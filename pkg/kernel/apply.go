@@ -66,7 +66,7 @@ func alreadySo(op plan.Op, err error) bool {
 	switch op.(type) {
 	case plan.AddRule, plan.AddRoute, plan.PutIn:
 		return errors.Is(err, unix.EEXIST) || gone(err)
-	case plan.DelRule, plan.MoveRule:
+	case plan.DelRule:
 		return errors.Is(err, unix.ENOENT)
 	case plan.DelRoute, plan.TakeOut:
 		return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || gone(err)
@@ -87,8 +87,8 @@ func (n *Namespace) apply(op plan.Op) error {
 		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRule(op.Rule))
 	case plan.DelRule:
 		return n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(op.Rule))
-	case plan.MoveRule:
-		return n.moveRules(op.Rules)
+	case plan.Reorder:
+		return n.reorder(op)
 	case plan.AddRoute:
 		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(op.Route))
 	case plan.DelRoute:
@@ -108,13 +108,21 @@ func (n *Namespace) do(kind, flags uint16, payload []byte) error {
 	return err
 }
 
-// moveRules moves rules behind all others of their priority. The kernel takes a
-// second rule that equals the first, and deletes the first of two that are
-// equal (fib_nl_newrule without NLM_F_EXCL, fib_nl_delrule), so that no packet
-// ever misses the rule.
-func (n *Namespace) moveRules(rules []fib.Rule) error {
-	for i, r := range rules {
-		err := n.moveRule(fib.EncodeRule(r))
+// reorder puts rules into an order, from whatever order they are in. The kernel
+// takes a second rule that equals the first, and deletes the first of two that
+// are equal (fib_nl_newrule without NLM_F_EXCL, fib_nl_delrule), so that no
+// packet ever misses one.
+func (n *Namespace) reorder(op plan.Reorder) error {
+	if len(op.Want) == 0 {
+		return nil
+	}
+	now, err := n.rules(op.Want[0].Family)
+	if err != nil {
+		return err
+	}
+	add, remove := op.Requests(now)
+	for i, r := range add {
+		err := n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, fib.EncodeRule(r))
 		if err != nil && i > 0 {
 			return fmt.Errorf("%w: %w", errPartly, err)
 		}
@@ -122,27 +130,13 @@ func (n *Namespace) moveRules(rules []fib.Rule) error {
 			return err
 		}
 	}
+	for _, r := range remove {
+		err := n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(r))
+		if err != nil && !errors.Is(err, unix.ENOENT) { // somebody else was faster
+			return fmt.Errorf("%w: %w", errPartly, err)
+		}
+	}
 	return nil
-}
-
-func (n *Namespace) moveRule(rule []byte) error {
-	second := n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, rule)
-	if second != nil && !errors.Is(second, ErrNoAnswer) {
-		return second
-	}
-	err := n.do(unix.RTM_DELRULE, 0, rule)
-	if err != nil && !errors.Is(err, ErrNoAnswer) {
-		err = n.do(unix.RTM_DELRULE, 0, rule) // two of it are worse than a second try
-	}
-	if err != nil || second == nil {
-		return err
-	}
-	// Whether there was a second one was not answered; now there is one, last.
-	err = n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rule)
-	if errors.Is(err, unix.EEXIST) {
-		return nil
-	}
-	return err
 }
 
 // takeOut removes a route from a table of others. Of an IPv6 multipath route the

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -228,60 +229,71 @@ func TestRevertWithoutGround(t *testing.T) {
 	}
 }
 
-// A move leaves the rules of a priority in the wanted order, and its undo brings
-// the old one back.
-func TestMoveRule(t *testing.T) {
+// A reordering leaves rules of a priority in the wanted order, from whatever order
+// they are in and also if one is there twice, and its undo brings the old one back.
+func TestReorder(t *testing.T) {
 	n := newNetns(t,
 		"rule add priority 5 from 192.0.2.0/24 table 1 protocol 73",
 		"rule add priority 5 from 192.0.2.1 table 2 protocol 73",
 		"rule add priority 5 fwmark 7 table 3",
-		"rule add priority 5 from 192.0.2.2 table 4",
-		"rule add priority 6 from 192.0.2.3 table 5",
+		"rule add priority 5 from 192.0.2.2 table 4 protocol 73",
+		"rule add priority 6 from 192.0.2.3 table 5 protocol 73",
 	)
 	ns := n.enter(t)
 	rules := observe(t, ns).Rules
-	var five []fib.Rule
-	for _, r := range rules {
-		if r.Priority == 5 {
-			five = append(five, r)
+	wide, one, foreign, two := rules[1], rules[2], rules[3], rules[4]
+	was := []fib.Rule{wide, one, two}
+	inOrder := func(t *testing.T) []fib.Rule {
+		t.Helper()
+		rules := observe(t, ns).Rules
+		if !slices.Contains(rules, foreign) {
+			t.Error("somebody else's rule has gone")
 		}
+		return slices.DeleteFunc(rules, func(r fib.Rule) bool { return r.Priority != 5 || r.Protocol != 73 })
 	}
-	before := n.show(t, "rule", "show")
-	tests := []struct {
-		name   string
-		move   []fib.Rule
-		behind []fib.Rule
-		want   []fib.Rule
+	for _, tt := range []struct {
+		name       string
+		want, then []fib.Rule
 	}{
-		{"the first behind all", five[:1], five[1:], []fib.Rule{five[1], five[2], five[3], five[0]}},
-		{"two", five[:2], five[2:], []fib.Rule{five[2], five[3], five[0], five[1]}},
-		{"one from between", five[2:3], five[3:], []fib.Rule{five[0], five[1], five[3], five[2]}},
-	}
-	for _, tt := range tests {
+		{"the first behind all", []fib.Rule{one, two, wide}, []fib.Rule{one, two, wide}},
+		{"turned round", []fib.Rule{two, one, wide}, []fib.Rule{two, one, wide}},
+		{"as it is", was, was},
+		{"one that is not there", []fib.Rule{two, {Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9}, one}, []fib.Rule{wide, two, one}},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			undo, err := ns.Apply(plan.MoveRule{Rules: tt.move, Behind: tt.behind})
+			undo, err := ns.Apply(plan.Reorder{Was: was, Want: tt.want})
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := ns.rules(fib.V4)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, got[1:5], observed); diff != "" {
+			if diff := cmp.Diff(tt.then, inOrder(t), observed); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			if err := ns.Revert(undo); err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(before, n.show(t, "rule", "show")); diff != "" {
+			if diff := cmp.Diff(was, inOrder(t), observed); diff != "" {
 				t.Errorf("undo (-before +after):\n%s", diff)
 			}
 		})
 	}
+	t.Run("two that are there twice", func(t *testing.T) { // an invocation was killed
+		for _, r := range []fib.Rule{two, one} {
+			if err := ns.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, fib.EncodeRule(r)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := ns.Apply(plan.Reorder{Want: was}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(was, inOrder(t), observed); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
 }
 
 // An answer that is lost leaves open whether the change was made: the undo comes
-// with the error, and brings back what was.
+// with the error, and brings back what was. (A reordering begins by reading, and
+// its undo mends whatever order it finds: TestReorder.)
 func TestApplyWithoutAnswer(t *testing.T) {
 	n := newNetns(t, append(twoNICs,
 		"rule add priority 5 from 10.1.0.2 table 8 protocol 73",
@@ -294,13 +306,12 @@ func TestApplyWithoutAnswer(t *testing.T) {
 	s := observe(t, ns, 7300)
 	net1 := linkIndex(t, s, "net1")
 	main, table := s.Table(254), s.Table(7300)
-	mine, other := s.Rules[1], s.Rules[2]
+	other := s.Rules[2]
 	third := ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.9"), Index: net1})
 	third.Table = 254
 	for _, op := range []plan.Op{
 		plan.AddRule{Rule: fib.Rule{Family: fib.V4, Priority: 6, Action: fib.Unreachable, Protocol: 73}},
 		plan.DelRule{Rule: other},
-		plan.MoveRule{Rules: []fib.Rule{mine}, Behind: []fib.Rule{other}},
 		plan.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})},
 		plan.DelRoute{Route: table[0]},
 		plan.PutIn{Route: third, Place: plan.Place{First: true}},

@@ -212,7 +212,7 @@ func (w *walk) op() (op plan.Op, revert bool) {
 	case 2:
 		return plan.DelRule{Rule: w.oldOrNewRule()}, w.IntN(2) == 0
 	case 3:
-		return w.moveRule(), false
+		return w.reorder(), false
 	case 4, 5:
 		return plan.AddRoute{Route: w.route()}, false
 	case 6:
@@ -279,14 +279,13 @@ func (w *walk) oldOrNewRule() fib.Rule {
 	return w.rule()
 }
 
-func (w *walk) moveRule() plan.Op {
+// reorder turns the rules of one family and priority round, as far as chance has it.
+func (w *walk) reorder() plan.Op {
 	mine := w.oldOrNewRule()
-	behind := keep(w.rulesSeen(), func(r fib.Rule) bool { return r.Family == mine.Family && r.Priority == mine.Priority && r != mine })
-	move := []fib.Rule{mine}
-	if w.IntN(3) == 0 {
-		move = append(move, w.oldOrNewRule())
-	}
-	return plan.MoveRule{Rules: move, Behind: behind}
+	was := keep(w.rulesSeen(), func(r fib.Rule) bool { return r.Family == mine.Family && r.Priority == mine.Priority })
+	want := slices.Clone(was)
+	w.Shuffle(len(want), func(i, j int) { want[i], want[j] = want[j], want[i] })
+	return plan.Reorder{Was: was, Want: want}
 }
 
 func (w *walk) route() fib.Route {

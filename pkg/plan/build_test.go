@@ -169,9 +169,9 @@ func TestOpStrings(t *testing.T) {
 			"ip -6 route add default via fe80::1 dev net1 table 7300 proto 73 metric 1024",
 		},
 		{
-			plan.MoveRule{Rules: []fib.Rule{wide}, Behind: []fib.Rule{rule}},
-			`move rules ["32765: from 10.20.0.0/16 lookup 7301 proto 73"] behind ["32765: from 10.20.30.5 lookup 7300 proto 73"]`,
-			`move rules ["32765: from 10.20.30.5 lookup 7300 proto 73"] behind ["32765: from 10.20.0.0/16 lookup 7301 proto 73"]`,
+			plan.Reorder{Was: []fib.Rule{wide, rule}, Want: []fib.Rule{rule, wide}},
+			`put rules into the order ["32765: from 10.20.30.5 lookup 7300 proto 73" "32765: from 10.20.0.0/16 lookup 7301 proto 73"]`,
+			`put rules into the order ["32765: from 10.20.0.0/16 lookup 7301 proto 73" "32765: from 10.20.30.5 lookup 7300 proto 73"]`,
 		},
 		{
 			plan.Set{Device: "all", Key: "rp_filter", Was: 1, Value: 0},

@@ -16,9 +16,9 @@ func Changes(in Input, d *Desired) []Op {
 	ops = append(ops, missingRules(in.Seen, owners)...)
 	ops = append(ops, routeChanges(in, d)...)
 	ops = append(ops, missingRules(in.Seen, others)...)
-	moved, rules := moves(in, d)
-	for _, m := range moved {
-		ops = append(ops, m)
+	rules := rulesAdded(in, d)
+	for _, o := range reorderings(rules, settled) {
+		ops = append(ops, o)
 	}
 	ops = append(ops, mainChanges(in, d)...)
 	ops = append(ops, settingChanges(in, d)...)
@@ -126,24 +126,24 @@ func settingOf(l fib.Link, key string) int {
 }
 
 // staleRules removes what the attachment had and has no more, from all rules.
-// Each goes last first: the kernel can only add behind, and so what takes the
-// removal back brings it to its place again.
+// They are moved behind first: the kernel can only add behind, and so what takes
+// the removal back brings them to their places again.
 func staleRules(in Input, d *Desired, all []fib.Rule) []Op {
-	var stale []fib.Rule
 	own := ownership(in)
-	for i, r := range in.Seen.Rules {
-		twice := slices.Contains(in.Seen.Rules[:i], r) // a MoveRule that was killed halfway
-		if own.holds(r) && (twice || !slices.Contains(d.Rules, r)) {
-			stale = append(stale, r)
+	stale := distinct(slices.DeleteFunc(slices.Clone(in.Seen.Rules), func(r fib.Rule) bool {
+		return !own.holds(r) || slices.Contains(d.Rules, r)
+	}))
+	last := removalOrder(stale)
+	slices.Reverse(last)
+	var ops []Op
+	for _, was := range groups(all) {
+		was = settled(distinct(was))
+		if want := behindOthers(was, last); !slices.Equal(was, want) {
+			ops = append(ops, Reorder{Was: was, Want: want})
 		}
 	}
-	var ops []Op
-	for _, r := range removalOrder(stale) {
-		if behind := peersBehind(all, r); len(behind) > 0 && !slices.Contains(d.Rules, r) {
-			ops = append(ops, MoveRule{Rules: []fib.Rule{r}, Behind: behind})
-		}
+	for _, r := range slices.Backward(last) {
 		ops = append(ops, DelRule{r})
-		all = slices.DeleteFunc(slices.Clone(all), func(o fib.Rule) bool { return o == r })
 	}
 	return ops
 }
@@ -191,7 +191,7 @@ func Removal(in Input) []Op {
 	}
 	owners, others := splitOwners(rules)
 	ops = append(ops, ruleRemoval(others)...)
-	ops = append(ops, moveRemoval(in, rules)...)
+	ops = append(ops, orderRemoval(in, rules)...)
 	for _, r := range slices.Backward(ownRoutes(in)) {
 		ops = append(ops, DelRoute{r})
 	}

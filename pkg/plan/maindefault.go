@@ -138,6 +138,8 @@ func defaultTargets(originals []fib.Route, wishes []wish, stays func(index int) 
 	for i, w := range wishes {
 		for _, f := range fib.Families() {
 			switch {
+			case w.take && !stays(w.nics[0]):
+				// its default has gone with its interface, and displaces nobody
 			case w.take:
 				entries = w.taken(entries, f)
 			case w.hasRival(entries, wishes[i+1:], f, stays):
@@ -188,6 +190,9 @@ func (w wish) yieldable(defaults []fib.Route) []fib.Route {
 // interface stays, and no later attachment takes it out.
 func (w wish) hasRival(entries []entry, later []wish, f fib.Family, stays func(index int) bool) bool {
 	for _, e := range entries {
+		if f == fib.V4 && slices.ContainsFunc(e.now.Hops, func(h fib.Hop) bool { return !stays(h.Index) }) {
+			continue // the kernel takes the whole route away with one of its interfaces (fib_sync_down_dev)
+		}
 		for _, h := range e.now.Hops {
 			if e.now.Family == f && !slices.Contains(w.nics, h.Index) && stays(h.Index) &&
 				!slices.ContainsFunc(later, func(l wish) bool { return l.takesOut(e.origin, h) }) {

@@ -41,8 +41,9 @@ func originals(in Input) []fib.Route {
 			out = append(out, r)
 		}
 	}
+	gone := slices.DeleteFunc(slices.Clone(known), func(r fib.Route) bool { return slices.ContainsFunc(seen, r.Equal) })
 	for i, r := range seen {
-		if r.Protocol != Protocol && !leftOf(r, known) && !slices.ContainsFunc(target, r.Equal) {
+		if r.Protocol != Protocol && !madeOf(r, known) && !displacedFrom(r, gone) && !slices.ContainsFunc(target, r.Equal) {
 			out = insertAmong(out, r, seen[:i], seen[i+1:])
 		}
 	}
@@ -82,17 +83,30 @@ func rememberedDefaults(in Input) []fib.Route {
 	return out
 }
 
-// leftOf reports whether a route is one of others, or what was left of one when
-// interfaces yielded their hops.
-func leftOf(r fib.Route, others []fib.Route) bool {
+// madeOf reports whether a route is what was made of one of the others: without
+// the hops of interfaces that yielded or have gone.
+func madeOf(r fib.Route, others []fib.Route) bool {
+	return slices.ContainsFunc(others, func(o fib.Route) bool { return r.Equal(through(o, r)) })
+}
+
+// displacedFrom reports whether a route is one of the others with a worse metric.
+func displacedFrom(r fib.Route, others []fib.Route) bool {
 	return slices.ContainsFunc(others, func(o fib.Route) bool {
-		for _, h := range o.Hops {
-			if !r.Uses(h.Index) {
-				o = o.Through(h.Index, true)
-			}
-		}
-		return r.Equal(o)
+		o = through(o, r)
+		worse := r.Metric > o.Metric
+		o.Metric = r.Metric
+		return worse && r.Equal(o)
 	})
+}
+
+// through leaves of a route the hops by the interfaces of another.
+func through(o, r fib.Route) fib.Route {
+	for _, h := range o.Hops {
+		if !r.Uses(h.Index) {
+			o = o.Through(h.Index, true)
+		}
+	}
+	return o
 }
 
 // insertAmong inserts a route that somebody has added to those of the list: one
@@ -128,7 +142,7 @@ func living(s *fib.Snapshot, routes []fib.Route) []fib.Route {
 				r = r.Through(h.Index, true)
 			}
 		}
-		if len(r.Hops) > 0 {
+		if len(r.Hops) > 0 && !slices.ContainsFunc(out, r.Equal) {
 			out = append(out, r)
 		}
 	}
@@ -243,8 +257,8 @@ func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) [
 	made := defaultTargets(rememberedDefaults(in), wishesOf(in.Seen, in.attachments()), in.exists)
 	known := living(in.Seen, slices.Concat(originals(in), before, made))
 	m := mainChange{now: weighted(defaultsSeen(in.Seen), known), after: living(in.Seen, after)}
-	outs := m.surplus(in, known)
 	ins := m.missing(wanted)
+	outs := m.surplus(in, known, ins)
 	m.reorder(in)
 	clash := func(list []fib.Route, r fib.Route) bool {
 		return r.Family == fib.V6 && slices.ContainsFunc(list, func(o fib.Route) bool { return r.SamePlace(o) && r.Protocol != o.Protocol })
@@ -292,12 +306,13 @@ type mainChange struct {
 	ops        []Op
 }
 
-// surplus are the defaults that have to go: originals, or what a wish put there.
-func (m *mainChange) surplus(in Input, known []fib.Route) []fib.Route {
+// surplus are the defaults that have to go: originals, what a wish put there, and
+// what comes back undisplaced.
+func (m *mainChange) surplus(in Input, known, ins []fib.Route) []fib.Route {
 	own, hasOwn := in.Seen.Link(in.Key.IfName)
 	return slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool {
 		ours := hasOwn && r.Protocol == Protocol && r.Uses(own.Index)
-		foreign := !ours && !leftOf(r, known)
+		foreign := !ours && !madeOf(r, known) && !displacedFrom(r, ins)
 		return foreign || slices.ContainsFunc(m.after, r.Equal)
 	})
 }

@@ -145,8 +145,8 @@ func (m *model) apply(op plan.Op) error {
 		return m.addRule(op.Rule)
 	case plan.DelRule:
 		return m.delRule(op.Rule)
-	case plan.MoveRule:
-		return m.moveRules(op.Rules)
+	case plan.Reorder:
+		return inTurn(m.reorderSteps(op))
 	case plan.AddRoute:
 		return m.addRoute(op.Route)
 	case plan.DelRoute:
@@ -180,15 +180,22 @@ func (m *model) appendRule(r fib.Rule) {
 	m.rules = slices.Insert(m.rules, behind, r)
 }
 
-// moveRules moves rules as pkg/kernel does it: a second one is added before the
-// first is deleted.
-func (m *model) moveRules(rules []fib.Rule) error {
-	for _, r := range rules {
-		if !slices.Contains(m.rules, r) {
-			return unix.ENOENT
-		}
-		m.appendRule(r)
-		if err := m.delRule(r); err != nil {
+// reorderSteps are the requests of which a reordering is made.
+func (m *model) reorderSteps(op plan.Reorder) []func() error {
+	add, remove := op.Requests(m.rules)
+	var steps []func() error
+	for _, r := range add {
+		steps = append(steps, func() error { m.appendRule(r); return nil })
+	}
+	for _, r := range remove {
+		steps = append(steps, func() error { return m.delRule(r) })
+	}
+	return steps
+}
+
+func inTurn(steps []func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
 			return err
 		}
 	}

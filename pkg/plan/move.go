@@ -6,29 +6,120 @@ import (
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/record"
 )
 
-// moves moves rules of ours, be they this attachment's or another's, behind
-// those that have to stand before them, and lists all rules as they stand then.
-// What is added comes last, so that most often there is nothing to move.
-func moves(in Input, d *Desired) (out []MoveRule, all []fib.Rule) {
-	all = slices.Clone(in.Seen.Rules)
+// Rules of one priority are asked in the order of their addition, and the kernel
+// can only add behind. So their order is mended by adding some once more, last,
+// and deleting the first of the two.
+
+// rulesAdded lists all rules as they stand when those that are missing have been
+// added.
+func rulesAdded(in Input, d *Desired) []fib.Rule {
+	all := slices.Clone(in.Seen.Rules)
 	owners, others := splitOwners(d.Rules)
-	for _, r := range slices.Concat(owners, others) { // as they are added
+	for _, r := range slices.Concat(owners, others) {
 		if !slices.Contains(all, r) {
 			all = append(all, r)
 		}
 	}
-	o := orderOf(all)
-	for _, r := range o.sorted(all) {
-		behind := peersBehind(all, r)
-		if slices.ContainsFunc(behind, func(b fib.Rule) bool { return o.precedes(b, r) }) {
-			out = append(out, MoveRule{Rules: []fib.Rule{r}, Behind: behind})
-			all = append(slices.DeleteFunc(all, func(o fib.Rule) bool { return o == r }), r)
+	return all
+}
+
+// reorderings lists the changes that put rules into their order, those of each
+// family and priority by themselves. What came last stands last, so that most
+// often there is none.
+func reorderings(all []fib.Rule, order func([]fib.Rule) []fib.Rule) []Reorder {
+	var out []Reorder
+	for _, was := range groups(all) {
+		if want := order(distinct(was)); !slices.Equal(was, want) {
+			out = append(out, Reorder{Was: was, Want: want})
 		}
 	}
-	return out, all
+	return out
+}
+
+// groups divides our rules by family and priority.
+func groups(all []fib.Rule) [][]fib.Rule {
+	var out [][]fib.Rule
+	for _, r := range all {
+		if r.Protocol != Protocol {
+			continue
+		}
+		i := slices.IndexFunc(out, func(g []fib.Rule) bool { return g[0].Family == r.Family && g[0].Priority == r.Priority })
+		if i < 0 {
+			i = len(out)
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], r)
+	}
+	return out
+}
+
+// distinct lists each rule once. One that is there twice was being moved when an
+// invocation was killed.
+func distinct(rules []fib.Rule) []fib.Rule {
+	var out []fib.Rule
+	for i, r := range rules {
+		if !slices.Contains(rules[:i], r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// settled is the order of rules of ours, mended where one stands before another
+// that has to precede it.
+func settled(rules []fib.Rule) []fib.Rule {
+	o := orderOf(rules)
+	out := slices.Clone(rules)
+	for _, r := range o.sorted(rules) {
+		i := slices.Index(out, r)
+		if slices.ContainsFunc(out[i+1:], func(b fib.Rule) bool { return o.precedes(b, r) }) {
+			out = append(slices.Delete(out, i, i+1), r)
+		}
+	}
+	return out
+}
+
+// restored is the order in which rules stood before, unless others have come
+// since, to which it would mean nothing.
+func restored(before []fib.Rule) func([]fib.Rule) []fib.Rule {
+	return func(now []fib.Rule) []fib.Rule {
+		if slices.ContainsFunc(now, func(r fib.Rule) bool { return !slices.Contains(before, r) }) {
+			return settled(now)
+		}
+		return settled(slices.DeleteFunc(slices.Clone(before), func(r fib.Rule) bool { return !slices.Contains(now, r) }))
+	}
+}
+
+// behindOthers has some of the rules stand behind the others.
+func behindOthers(rules, last []fib.Rule) []fib.Rule {
+	others := slices.DeleteFunc(slices.Clone(rules), func(r fib.Rule) bool { return slices.Contains(last, r) })
+	return append(others, slices.DeleteFunc(slices.Clone(last), func(r fib.Rule) bool { return !slices.Contains(rules, r) })...)
+}
+
+// Requests lists what puts the rules into their order, given all that are there:
+// the rules to be added behind, then those to be deleted, of which the kernel
+// each time takes the first. For any two rules that stand rightly before and
+// after, they do so in between.
+func (o Reorder) Requests(now []fib.Rule) (add, remove []fib.Rule) {
+	now = slices.DeleteFunc(slices.Clone(now), func(r fib.Rule) bool { return !slices.Contains(o.Want, r) })
+	want := slices.DeleteFunc(slices.Clone(o.Want), func(r fib.Rule) bool { return !slices.Contains(now, r) })
+	stay, last := 0, -1
+	for _, r := range want {
+		at := slices.Index(now, r)
+		if at < last || slices.Contains(now[at+1:], r) {
+			break
+		}
+		stay, last = stay+1, at
+	}
+	add = want[stay:]
+	for _, r := range slices.Backward(now) {
+		if slices.Contains(add, r) {
+			remove = append(remove, r)
+		}
+	}
+	return add, remove
 }
 
 // order tells which of our rules of one priority has to stand before which.
@@ -97,57 +188,35 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// peersBehind lists the rules of ours of the same family and priority behind a
-// rule.
-func peersBehind(all []fib.Rule, rule fib.Rule) []fib.Rule {
-	var out []fib.Rule
-	for _, r := range all[slices.Index(all, rule)+1:] {
-		if r.Family == rule.Family && r.Priority == rule.Priority && r.Protocol == Protocol && r != rule {
-			out = append(out, r)
+// rememberedOrder is the order of our rules before this attachment changed it.
+func rememberedOrder(in Input, d *Desired) [][]byte {
+	if in.Mine != nil && len(in.Mine.Order) > 0 {
+		return in.Mine.Order
+	}
+	var out [][]byte
+	for _, o := range reorderings(rulesAdded(in, d), settled) {
+		for _, r := range o.Was {
+			out = append(out, fib.EncodeRule(r))
 		}
 	}
 	return out
 }
 
-// moveRemoval takes moves back, so that the rules stand as they stood before,
-// unless others have come since, to which the order may matter.
-func moveRemoval(in Input, removed []fib.Rule) []Op {
-	if in.Mine == nil {
-		return nil
+// orderRemoval brings our rules, without those that are removed, back to the
+// order in which they stood before.
+func orderRemoval(in Input, removed []fib.Rule) []Op {
+	var before []fib.Rule
+	if in.Mine != nil {
+		for _, b := range in.Mine.Order {
+			if r, err := fib.DecodeRule(b); err == nil {
+				before = append(before, r)
+			}
+		}
 	}
 	left := slices.DeleteFunc(slices.Clone(in.Seen.Rules), func(r fib.Rule) bool { return slices.Contains(removed, r) })
 	var ops []Op
-	for _, m := range slices.Backward(in.Mine.Moves) {
-		wide, err := fib.DecodeRule(m.Rule)
-		if err != nil || !slices.Contains(left, wide) || len(peersBehind(left, wide)) > 0 {
-			continue
-		}
-		back := MoveRule{Behind: []fib.Rule{wide}}
-		for _, b := range m.Behind {
-			if r, err := fib.DecodeRule(b); err == nil && slices.Contains(left, r) {
-				back.Rules = append(back.Rules, r)
-			}
-		}
-		if len(back.Rules) > 0 {
-			ops = append(ops, back)
-			left = append(slices.DeleteFunc(left, func(r fib.Rule) bool { return slices.Contains(back.Rules, r) }), back.Rules...)
-		}
+	for _, o := range reorderings(left, restored(distinct(before))) {
+		ops = append(ops, o)
 	}
 	return ops
-}
-
-func rememberedMoves(in Input, d *Desired) []record.Move {
-	var out []record.Move
-	if in.Mine != nil {
-		out = slices.Clone(in.Mine.Moves)
-	}
-	moved, _ := moves(in, d)
-	for _, m := range moved {
-		e := record.Move{Rule: fib.EncodeRule(m.Rules[0])}
-		for _, r := range m.Behind {
-			e.Behind = append(e.Behind, fib.EncodeRule(r))
-		}
-		out = append(out, e)
-	}
-	return out
 }

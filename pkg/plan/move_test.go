@@ -1,9 +1,12 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/symroute/symroute/pkg/plan"
 )
 
 // TestRuleOrder shows in which order the rules of several sources stand in the
@@ -116,5 +119,88 @@ func TestRuleOrder(t *testing.T) {
 				compare(t, "after DEL", before, order())
 			}
 		})
+	}
+}
+
+// TestReorderingKilled ends ADD and DEL between the requests that a reordering is
+// made of. At no moment does a rule stand before one that has to precede it, nor
+// one of a bystander's before another of it; and the next DEL, or ADD and DEL,
+// leave everything as it was.
+func TestReorderingKilled(t *testing.T) {
+	wide := attachment{ifname: "eth0", conf: `"sources": ["10.20.0.0/16"]`, prev: `{"ips": [{"address": "10.244.0.5/24", "gateway": "10.244.0.1"}]}`}
+	bystander := attachment{ifname: "net2", prev: `{"ips": [{"address": "10.88.0.5/24", "gateway": "10.88.0.1"}]}`}
+	a := attachment{prev: resultOf}
+	start := func() *pod {
+		return scenario{
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1
+				10.20.30.5/24
+				net2
+				10.88.0.5/24`,
+			late:    "net1",
+			earlier: []attachment{wide, bystander},
+		}.start(t)
+	}
+	before := start().kernel.text()
+	whole := start()
+	whole.add(a)
+	after := whole.kernel.text()
+	for name, begin := range map[string]func(*pod) []plan.Op{
+		"ADD": func(p *pod) []plan.Op { return p.begin(a) },
+		"DEL": func(p *pod) []plan.Op { p.add(a); return p.leave(a) },
+	} {
+		moves := 0
+		for at, op := range begin(start()) {
+			reorder, ok := op.(plan.Reorder)
+			if !ok {
+				continue
+			}
+			p := start()
+			p.apply(begin(p)[:at])
+			requests := len(p.kernel.reorderSteps(reorder))
+			moves += requests
+			for cut := range requests + 1 {
+				killed := func() *pod {
+					p := start()
+					p.apply(begin(p)[:at])
+					if err := inTurn(p.kernel.reorderSteps(reorder)[:cut]); err != nil {
+						t.Fatal(err)
+					}
+					return p
+				}
+				what := fmt.Sprintf("%s killed %d of %d requests into %s", name, cut, requests, op)
+				p := killed()
+				p.inOrder(what, "from 10.88.0.5 lookup", "from 10.88.0.5 unreachable")
+				p.inOrder(what, "from 10.244.0.5 lookup", "from 10.244.0.5 unreachable")
+				p.inOrder(what, "from 10.20.0.0/16 lookup", "from 10.20.0.0/16 unreachable")
+				p.del(a)
+				p.same(what+", then DEL", before)
+				p = killed()
+				p.add(a)
+				if name == "ADD" {
+					p.same(what+", then ADD", after)
+				}
+				p.del(a)
+				p.same(what+", then ADD and DEL", before)
+			}
+		}
+		if moves == 0 {
+			t.Errorf("%s moves nothing: this test shows nothing", name)
+		}
+	}
+}
+
+// inOrder demands that the first rule with one text stands before the first with
+// the other.
+func (p *pod) inOrder(what, one, other string) {
+	p.t.Helper()
+	has := func(text string) func(string) bool {
+		return func(line string) bool { return strings.Contains(line, text) }
+	}
+	all := p.kernel.text()
+	if slices.IndexFunc(all, has(one)) > slices.IndexFunc(all, has(other)) {
+		p.t.Errorf("%s: %q stands behind %q", what, one, other)
 	}
 }

@@ -249,10 +249,7 @@ func TestTornRecord(t *testing.T) {
 	p.add(a)
 	mine, _ := record.Find(p.records, a.key())
 	junk := [][]byte{nil, {1}, []byte("rubbish, and more of it than a header")}
-	mine.Main, mine.Moving, mine.Wish.Own = junk, junk, junk
-	for _, m := range junk {
-		mine.Moves = append(mine.Moves, record.Move{Rule: m, Behind: junk})
-	}
+	mine.Main, mine.Moving, mine.Wish.Own, mine.Order = junk, junk, junk, junk
 	for range 2 { // with what is left of it, and then without any
 		p.apply(p.leave(a))
 	}

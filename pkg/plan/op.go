@@ -27,11 +27,10 @@ type AddRoute struct{ Route fib.Route }
 // DelRoute removes a route from a table of ours.
 type DelRoute struct{ Route fib.Route }
 
-// MoveRule moves rules behind others of the same family and priority, which the
-// kernel tries in the order of their addition.
-type MoveRule struct {
-	Rules  []fib.Rule // move behind
-	Behind []fib.Rule // these, in the order in which both stand
+// Reorder puts rules of ours of one family and priority, which the kernel tries
+// in the order of their addition, into another order.
+type Reorder struct {
+	Was, Want []fib.Rule
 }
 
 // Place is where a route stands among those of the same table, destination and
@@ -81,7 +80,7 @@ func (o PutIn) Inverse() Op { return TakeOut(o) }
 func (o TakeOut) Inverse() Op { return PutIn(o) }
 
 // Inverse implements Op.
-func (o MoveRule) Inverse() Op { return MoveRule{Rules: o.Behind, Behind: o.Rules} }
+func (o Reorder) Inverse() Op { return Reorder{Was: o.Want, Want: distinct(o.Was)} }
 
 // Inverse implements Op.
 func (o Set) Inverse() Op {
@@ -101,7 +100,7 @@ func (o PutIn) String() string { return familyCommand("route add", o.Route.Famil
 func (o TakeOut) String() string {
 	return familyCommand("route del", o.Route.Family) + o.Route.String()
 }
-func (o MoveRule) String() string { return fmt.Sprintf("move rules %q behind %q", o.Rules, o.Behind) }
+func (o Reorder) String() string { return fmt.Sprintf("put rules into the order %q", o.Want) }
 func (o Set) String() string {
 	return fmt.Sprintf("sysctl net.ipv4.conf.%s.%s=%d", o.Device, o.Key, o.Value)
 }

@@ -320,7 +320,7 @@ func memory(in Input, d *Desired) record.Attachment {
 	for _, r := range lostInMove(in) {
 		m.Moving = append(m.Moving, fib.EncodeRoute(r))
 	}
-	m.Moves = rememberedMoves(in, d)
+	m.Order = rememberedOrder(in, d)
 	for _, f := range fib.Families() {
 		if len(ofFamily(living(in.Seen, originals(in)), f)) > 0 {
 			m.MainDefaults = append(m.MainDefaults, f)

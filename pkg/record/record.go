@@ -51,9 +51,9 @@ type Attachment struct {
 	// Displaced are the interfaces, by index, of other attachments or none that
 	// got a source table because their default was displaced.
 	Displaced []int `json:"displaced,omitempty"`
-	// Moves are the rules of other attachments that were moved behind ours, in
-	// the order they were moved.
-	Moves []Move `json:"moves,omitempty"`
+	// Order is the order of all our rules, of all attachments, before this one
+	// changed it, each the payload of an RTM_NEWRULE message; empty: it did not.
+	Order [][]byte `json:"order,omitempty"`
 	// Main are the routes of the main table, as it was before any attachment came,
 	// that matter here: its defaults, and the routes that the tables were made
 	// from. Each is the payload of an RTM_NEWROUTE message.
@@ -114,13 +114,6 @@ func (a Attachment) Seq() int {
 		return 0
 	}
 	return a.Wish.Seq
-}
-
-// Move is a rule that was moved, and those of its priority that stood behind it,
-// each the payload of the kernel's RTM_NEWRULE message.
-type Move struct {
-	Rule   []byte   `json:"rule"`
-	Behind [][]byte `json:"behind"`
 }
 
 // Find returns the attachment with the key, and the others.

@@ -151,7 +151,7 @@ func alreadySo(op plan.Op, err error) bool {
 	switch op.(type) {
 	case plan.AddRule, plan.AddRoute, plan.PutIn:
 		return gone || errors.Is(err, unix.EEXIST)
-	case plan.DelRule, plan.MoveRule:
+	case plan.DelRule:
 		return errors.Is(err, unix.ENOENT)
 	case plan.DelRoute, plan.TakeOut:
 		return gone || errors.Is(err, unix.ESRCH)
@@ -167,8 +167,8 @@ func (n *Namespace) apply(op plan.Op) error {
 		return n.request(func(s *state) error { return s.addRule(op.Rule, true) })
 	case plan.DelRule:
 		return n.request(func(s *state) error { return s.delRule(op.Rule) })
-	case plan.MoveRule:
-		return n.moveRules(op.Rules)
+	case plan.Reorder:
+		return n.reorder(op)
 	case plan.AddRoute:
 		return n.request(func(s *state) error { return s.addRoute(op.Route, exclusive) })
 	case plan.DelRoute:
@@ -183,18 +183,25 @@ func (n *Namespace) apply(op plan.Op) error {
 	return fmt.Errorf("unknown operation %T", op)
 }
 
-// moveRules adds each rule a second time, last, and deletes the first.
-func (n *Namespace) moveRules(rules []fib.Rule) error {
-	for i, r := range rules {
+// reorder adds rules a second time, last, and deletes the first ones.
+func (n *Namespace) reorder(op plan.Reorder) error {
+	seen, err := n.Observe()
+	if err != nil {
+		return err
+	}
+	add, remove := op.Requests(seen.Rules)
+	for i, r := range add {
 		err := n.request(func(s *state) error { return s.addRule(r, false) })
-		if err == nil {
-			err = n.request(func(s *state) error { return s.delRule(r) })
-		}
 		if err != nil && i > 0 {
 			return fmt.Errorf("%w: %w", errPartly, err)
 		}
 		if err != nil {
 			return err
+		}
+	}
+	for _, r := range remove {
+		if err := n.request(func(s *state) error { return s.delRule(r) }); err != nil {
+			return fmt.Errorf("%w: %w", errPartly, err)
 		}
 	}
 	return nil
