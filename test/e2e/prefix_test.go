@@ -115,3 +115,44 @@ func TestPrefixWithoutGuard(t *testing.T) {
 		assertSame(t, "ADDs and DELs changed the pod", before, b.pod.NS.Snapshot(t))
 	})
 }
+
+// TestKilledWhileReordering kills DEL, at one request to the kernel after the
+// other, of a NIC whose address lies in another's prefix: there rules have to
+// change places. A NIC that has nothing to do with it sends as before at every
+// moment, and the next DEL brings all rules back to their places.
+func TestKilledWhileReordering(t *testing.T) {
+	t.Parallel()
+	inside := newProvider("d", "203.0.113.200/32", "2001:db8:b::200/128").nic("net3").withoutDefaults()
+	inside.gateways = []string{"169.254.1.1", "fe80::1"}
+	b := newBench(t, net1, net2, inside)
+	b.pod.NS.IP(t, "link", "set", "net3", "down") // its addresses are not there yet when the prefix comes
+	b.pod.NS.IP(t, "addr", "flush", "dev", "net3")
+	b.attach(net1, netlab.Object{"sources": []string{"203.0.113.0/24", "2001:db8:b::/64"}}).must(t, "ADD")
+	bystander := b.attach(net2, nil)
+	bystander.must(t, "ADD")
+	b.pod.NS.Batch(t, "link set net3 up", netlab.Address(inside.addresses[0], "net3"), netlab.Address(inside.addresses[1], "net3"))
+	b.pod.NS.Settle(t, "net3")
+	before := b.pod.NS.Snapshot(t)
+
+	a := b.attach(inside, nil)
+	kills := 0
+	forEveryStep(t, func(step int) bool {
+		a.must(t, "ADD")
+		killed := traced(t, a, "DEL", "sendto:signal=KILL", step).ExitCode != 0
+		if killed {
+			kills++
+		}
+		for _, to := range clients {
+			assertRoute(t, b.pod.NS, "net2", providerC.gateway(to), to, "from", providerC.pod(to).String())
+		}
+		a.must(t, "DEL")
+		if diff := before.Diff(b.pod.NS.Snapshot(t)); diff != "" {
+			t.Fatalf("DEL was killed at request %d, and the next left something (-before +after):\n%s", step, diff)
+		}
+		return killed
+	})
+	if kills == 0 {
+		t.Error("DEL was never killed: this test showed nothing")
+	}
+	bystander.must(t, "CHECK")
+}
