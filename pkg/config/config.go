@@ -78,6 +78,7 @@ type Config struct {
 	Table             uint32 // 0: allocate
 	Priority          uint32 // of our rules
 	ARP               ARP
+	LVS               *LVS // nil: the pod is no real server
 	CheckDestinations []netip.Addr
 	RequireGateway    bool
 	Verify            bool

@@ -53,6 +53,7 @@ func readConfig(top object) *Config {
 		Table:             optional(top.get("table"), readTable, 0),
 		Priority:          optional(top.get("priority"), readPriority, DefaultPriority),
 		ARP:               optional(top.get("arp"), oneOf(ARPKeep, ARPIsolate), ARPKeep),
+		LVS:               optional(top.get("lvs"), readLVS, nil),
 		CheckDestinations: distinct(top.get("checkDestinations").list("addresses"), value.unicast),
 		RequireGateway:    optional(top.get("requireGateway"), value.boolean, false),
 		Verify:            optional(top.get("verify"), value.boolean, true),
@@ -60,7 +61,6 @@ func readConfig(top object) *Config {
 		Prev:              optional(top.get("prevResult"), readResult, nil),
 		ValidAttachments:  optional(top.get("cni.dev/valid-attachments"), readAttachments, nil),
 	}
-	refuseLVS(top.get("lvs"))
 	if len(c.ViaMain) > 0 && c.RPFilter == RPFilterStrict {
 		top.get("viaMain").fault(`cannot stand together with "rpFilter": "strict", ` +
 			`because it makes paths asymmetric on purpose; write "rpFilter": "loose" or remove viaMain`)
@@ -196,14 +196,6 @@ func readTable(v value) (uint32, bool) {
 // everything.
 func readPriority(v value) (uint32, bool) {
 	return between(4, 32765)(v)
-}
-
-// refuseLVS refuses the key of a later version: to ignore it would leave a
-// real server without its VIPs.
-func refuseLVS(v value) {
-	if !v.absent() {
-		v.fault("this version cannot set up LVS real servers")
-	}
 }
 
 // readDataDir reads the directory for what must be remembered.

@@ -397,7 +397,33 @@ func TestParseFaults(t *testing.T) {
 		{`{"arp": "off"}`, []string{`arp: must be "keep" or "isolate", not the string "off"`}},
 		{`{"arp": {}}`, []string{`arp: must be "keep" or "isolate", not an object`}},
 
-		{`{"lvs": {"mode": "dr"}}`, []string{`lvs: this version cannot set up LVS real servers`}},
+		{`{"lvs": "dr"}`, []string{`lvs: must be an object, not the string "dr"`}},
+		{`{"lvs": {}}`, []string{
+			`lvs.mode: is missing; it must be "dr" or "tunnel"`,
+			`lvs.vips: names no address; write those of the virtual services, such as ["192.0.2.10"]`,
+		}},
+		{`{"lvs": {"mode": "nat", "vips": [ ]}}`, []string{
+			`lvs.mode: must be "dr" or "tunnel", not the string "nat"`,
+			`lvs.vips: names no address; write those of the virtual services, such as ["192.0.2.10"]`,
+		}},
+		{`{"lvs": {"mode": "dr", "vips": "192.0.2.10", "vip": 1}}`, []string{
+			`lvs.vip: is not a key here; write one of mode, vips, replyBy, device`,
+			`lvs.vips: must be a list of addresses such as ["192.0.2.10"], not the string "192.0.2.10"`,
+		}},
+		{`{"lvs": {"mode": "tunnel", "vips": ["192.0.2.10/32", "fe80::1", "192.0.2.10", "192.0.2.10", "224.0.0.1"]}}`, []string{
+			`lvs.vips[0]: 192.0.2.10/32 is a prefix; write an address alone, such as 192.0.2.10`,
+			`lvs.vips[1]: fe80::1 is link-local; a director's clients cannot reach it`,
+			`lvs.vips[3]: is the same as lvs.vips[2]; remove one of them`,
+			`lvs.vips[4]: 224.0.0.1 is multicast; write the address of one host`,
+		}},
+		{`{"lvs": {"mode": "dr", "vips": ["192.0.2.10"], "device": "tunl0", "replyBy": "lo"}}`, []string{
+			`lvs.device: is for "mode": "tunnel"; with "dr" the VIPs are on lo; remove it`,
+			`lvs.replyBy: "lo" leads nowhere; write the NIC that replies leave by`,
+		}},
+		{`{"lvs": {"mode": "tunnel", "vips": ["192.0.2.10"], "device": "lo", "replyBy": "a/b"}}`, []string{
+			`lvs.replyBy: "a/b" is not a device name; the kernel allows no '/' and no ':' in it`,
+			`lvs.device: "lo" is no tunnel; write the name of one, or remove the key`,
+		}},
 
 		{`{"checkDestinations": "10.0.0.1"}`, []string{`checkDestinations: must be a list of addresses such as ["10.0.0.1"], not the string "10.0.0.1"`}},
 		{`{"checkDestinations": ["10.0.0.0/8"]}`, []string{`checkDestinations[0]: 10.0.0.0/8 is a prefix; write an address alone, such as 10.0.0.0`}},
@@ -471,7 +497,7 @@ func TestFaults(t *testing.T) {
 	_, err := Parse([]byte(`{"table": 0, "lvs": 1}`))
 	err = fmt.Errorf("wrapped: %w", err)
 	const want = "wrapped: table: 0 is not a table; remove the key to have one chosen, or write a number from 1; " +
-		"lvs: this version cannot set up LVS real servers"
+		"lvs: must be an object, not the number 1"
 	if got := err.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -56,12 +56,12 @@ func TestHost(t *testing.T) {
 }
 
 func TestSnapshot(t *testing.T) {
-	lo, net1 := Link{Index: 1, Name: "lo"}, Link{Index: 4, Name: "net1", RPFilter: 1}
+	lo, net1 := Link{Index: 1, Name: "lo"}, Link{Index: 4, Name: "net1", Settings: Settings{RPFilter: 1}}
 	s := &Snapshot{
-		Links:       []Link{lo, net1},
-		Addresses:   []Address{{Index: 4, Prefix: prefix("192.0.2.7/24")}},
-		Routes:      []Route{{Table: 254, Metric: 1}, {Table: 7300, Metric: 2}, {Table: 254, Metric: 3}},
-		RPFilterAll: 2,
+		Links:     []Link{lo, net1},
+		Addresses: []Address{{Index: 4, Prefix: prefix("192.0.2.7/24")}},
+		Routes:    []Route{{Table: 254, Metric: 1}, {Table: 7300, Metric: 2}, {Table: 254, Metric: 3}},
+		All:       Settings{RPFilter: 2},
 	}
 	if got, ok := s.Link("net1"); !ok || got != net1 {
 		t.Errorf("net1 is %+v, %t", got, ok)
@@ -87,7 +87,7 @@ func TestSnapshot(t *testing.T) {
 	if got := s.EffectiveRPFilter(net1); got != 2 {
 		t.Errorf("net1's mode is %d, want the larger one of all", got)
 	}
-	s.RPFilterAll = 0
+	s.All.RPFilter = 0
 	if got := s.EffectiveRPFilter(net1); got != 1 {
 		t.Errorf("net1's mode is %d, want its own", got)
 	}

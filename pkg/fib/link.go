@@ -3,7 +3,7 @@ package fib
 import (
 	"encoding/binary"
 	"fmt"
-	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,13 +17,14 @@ type Link struct {
 	Master   int    // index; 0: none
 	Kind     string // "veth", "vrf" ...; empty for hardware
 	VRFTable uint32 // where Kind is "vrf"
+	MTU      uint32
+	// AnyToAny is set for a tunnel that accepts packets of everybody to every
+	// address of ours, as the kernel's fallback devices do (tunl0, ip6tnl0).
+	AnyToAny bool
 	// The device's own IPv4 settings (/proc/sys/net/ipv4/conf/NAME/*).
 	// HasIPv4 is false where it has none (an MTU below 68).
-	HasIPv4     bool
-	RPFilter    int
-	ARPIgnore   int
-	ARPAnnounce int
-	ARPFilter   int
+	HasIPv4 bool
+	Settings
 	// IPv6 is set where the device takes part in IPv6 (disable_ipv6 is 0).
 	IPv6 bool
 }
@@ -74,6 +75,10 @@ func (l *Link) decodeAttr(a attr) error {
 	switch a.kind {
 	case unix.IFLA_IFNAME:
 		l.Name = a.text()
+	case unix.IFLA_MTU:
+		mtu, err := a.u32()
+		l.MTU = mtu
+		return err
 	case unix.IFLA_MASTER:
 		index, err := a.u32()
 		l.Master = int(index)
@@ -99,18 +104,36 @@ func (l *Link) decodeInfo(b []byte) error {
 			data = a.value
 		}
 	}
-	if l.Kind != "vrf" {
-		return nil
-	}
+	l.AnyToAny = l.Kind == KindIPIP || l.Kind == KindIP6Tunnel
 	for a, err := range attrs(data) {
-		if err == nil && a.kind == unix.IFLA_VRF_TABLE {
+		switch {
+		case err != nil:
+		case l.Kind == "vrf" && a.kind == unix.IFLA_VRF_TABLE:
 			l.VRFTable, err = a.u32()
+		case a.kind == iflaIPTunnelLocal || a.kind == iflaIPTunnelRemote:
+			l.AnyToAny = l.AnyToAny && allZero(a.value)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Kinds of tunnels that LVS' directors send through.
+const (
+	KindIPIP      = "ipip"
+	KindIP6Tunnel = "ip6tnl"
+)
+
+// Attributes of a tunnel, uapi/linux/if_tunnel.h: IFLA_IPTUN_LOCAL and _REMOTE.
+const (
+	iflaIPTunnelLocal  = 2
+	iflaIPTunnelRemote = 3
+)
+
+func allZero(b []byte) bool {
+	return !slices.ContainsFunc(b, func(x byte) bool { return x != 0 })
 }
 
 func (l *Link) decodeSettings(b []byte) error {
@@ -146,51 +169,30 @@ func setting(b []byte, i int) int {
 	return int(int32(binary.NativeEndian.Uint32(b[4*i:])))
 }
 
-// Address is an address of an interface.
-type Address struct {
-	Index     int // of the interface
-	Prefix    netip.Prefix
-	Scope     uint8 // RT_SCOPE_*
-	Tentative bool  // duplicate address detection is running, or failed
+// EncodeLink writes the payload of an RTM_NEWLINK message that makes a device of
+// a kind under the index that it shall have.
+func EncodeLink(l Link) []byte {
+	b := make([]byte, linkHeader)
+	binary.NativeEndian.PutUint32(b[4:], uint32(l.Index))
+	b = appendText(b, unix.IFLA_IFNAME, l.Name)
+	return appendAttr(b, unix.IFLA_LINKINFO, appendText(nil, unix.IFLA_INFO_KIND, l.Kind))
 }
 
-const addressHeader = unix.SizeofIfAddrmsg
+// EncodeLinkState writes the payload of an RTM_NEWLINK message that sets an
+// existing device up or down.
+func EncodeLinkState(index int, up bool) []byte {
+	b := make([]byte, linkHeader)
+	binary.NativeEndian.PutUint32(b[4:], uint32(index))
+	if up {
+		binary.NativeEndian.PutUint32(b[8:], unix.IFF_UP)
+	}
+	binary.NativeEndian.PutUint32(b[12:], unix.IFF_UP) // the flags that are meant
+	return b
+}
 
-// EncodeAddressDump writes the payload of an RTM_GETADDR dump of both families.
-func EncodeAddressDump() []byte { return make([]byte, addressHeader) }
-
-// DecodeAddress reads the payload of an RTM_NEWADDR message.
-func DecodeAddress(b []byte) (Address, error) {
-	if len(b) < addressHeader {
-		return Address{}, fmt.Errorf("%w: address of %d bytes", ErrMalformed, len(b))
-	}
-	a := Address{Scope: b[3], Index: int(binary.NativeEndian.Uint32(b[4:]))}
-	flags := uint32(b[2])
-	var local, peer netip.Addr
-	for at, err := range attrs(b[addressHeader:]) {
-		if err == nil {
-			switch at.kind {
-			case unix.IFA_LOCAL:
-				local, err = at.addr()
-			case unix.IFA_ADDRESS:
-				peer, err = at.addr()
-			case unix.IFA_FLAGS:
-				flags, err = at.u32()
-			}
-		}
-		if err != nil {
-			return Address{}, fmt.Errorf("address: %w", err)
-		}
-	}
-	if !local.IsValid() { // IPv6 writes IFA_LOCAL for point-to-point addresses only
-		local = peer
-	}
-	bits := int(b[1])
-	if !local.IsValid() || bits > local.BitLen() {
-		return Address{}, fmt.Errorf("%w: address %s/%d", ErrMalformed, local, bits)
-	}
-	a.Prefix = netip.PrefixFrom(local, bits)
-	const notUsable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
-	a.Tentative = flags&notUsable != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
-	return a, nil
+// EncodeLinkDeletion writes the payload of an RTM_DELLINK message.
+func EncodeLinkDeletion(index int) []byte {
+	b := make([]byte, linkHeader)
+	binary.NativeEndian.PutUint32(b[4:], uint32(index))
+	return b
 }

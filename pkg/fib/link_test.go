@@ -57,12 +57,12 @@ func TestDecodeLink(t *testing.T) {
 		{
 			"settings",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, concat(settings4(map[int]int32{8: 2, 13: 1, 18: 2, 19: 1}), settings6(0))...)),
-			Link{Index: 7, HasIPv4: true, RPFilter: 2, ARPFilter: 1, ARPAnnounce: 2, ARPIgnore: 1, IPv6: true},
+			Link{Index: 7, HasIPv4: true, Settings: Settings{RPFilter: 2, ARPFilter: 1, ARPAnnounce: 2, ARPIgnore: 1}, IPv6: true},
 		},
 		{
 			"negative setting",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings4(map[int]int32{8: -1})...)),
-			Link{Index: 7, HasIPv4: true, RPFilter: -1},
+			Link{Index: 7, HasIPv4: true, Settings: Settings{RPFilter: -1}},
 		},
 		{
 			"IPv6 disabled",
@@ -72,7 +72,7 @@ func TestDecodeLink(t *testing.T) {
 		{
 			"a kernel with fewer settings",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, attribute(unix.AF_INET, attribute(unix.IFLA_INET_CONF, numbers(1, 1, 1, 1, 1, 1, 1, 1)...)...)...)),
-			Link{Index: 7, HasIPv4: true, RPFilter: 1},
+			Link{Index: 7, HasIPv4: true, Settings: Settings{RPFilter: 1}},
 		},
 	}
 	for _, tt := range tests {

@@ -15,12 +15,9 @@ type Snapshot struct {
 	// Routes lists the routes of the tables that were read, in the kernel's order:
 	// of two IPv4 routes at one place the first is used.
 	Routes []Route
-	// RPFilterAll and RPFilterDefault are conf/all/rp_filter and
-	// conf/default/rp_filter.
-	RPFilterAll     int
-	RPFilterDefault int
-	// ARPIgnoreAll is conf/all/arp_ignore.
-	ARPIgnoreAll int
+	// All and Default are conf/all and conf/default. Of those for ARP only
+	// conf/all/arp_ignore is always read.
+	All, Default Settings
 }
 
 // Link finds an interface by name.
@@ -45,7 +42,7 @@ func (s *Snapshot) Table(table uint32) []Route {
 
 // EffectiveRPFilter is the mode the kernel applies to a device:
 // IN_DEV_RPFILTER, the larger of conf/all and the device's own.
-func (s *Snapshot) EffectiveRPFilter(l Link) int { return max(s.RPFilterAll, l.RPFilter) }
+func (s *Snapshot) EffectiveRPFilter(l Link) int { return max(s.All.RPFilter, l.RPFilter) }
 
 // NameHops writes the interfaces' names into the hops of the routes.
 func (s *Snapshot) NameHops(routes []Route) {

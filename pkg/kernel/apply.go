@@ -72,6 +72,14 @@ func alreadySo(op plan.Op, err error) bool {
 		return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || gone(err)
 	case plan.Set:
 		return errors.Is(err, fs.ErrNotExist)
+	case plan.AddAddress:
+		return errors.Is(err, unix.EEXIST) || gone(err)
+	case plan.DelAddress:
+		return errors.Is(err, unix.EADDRNOTAVAIL) || gone(err)
+	case plan.MakeLink:
+		return errors.Is(err, unix.EEXIST)
+	case plan.DelLink, plan.SetLink:
+		return gone(err)
 	}
 	return false
 }
@@ -99,8 +107,37 @@ func (n *Namespace) apply(op plan.Op) error {
 		return n.putIn(op)
 	case plan.Set:
 		return writeSetting(op.Device, op.Key, op.Value)
+	case plan.AddAddress:
+		return n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeAddress(op.Address))
+	case plan.DelAddress:
+		return n.do(unix.RTM_DELADDR, 0, fib.EncodeAddress(op.Address))
+	case plan.MakeLink:
+		return n.makeLink(op)
+	case plan.DelLink:
+		return n.do(unix.RTM_DELLINK, 0, fib.EncodeLinkDeletion(op.Index))
+	case plan.SetLink:
+		return n.do(unix.RTM_NEWLINK, 0, fib.EncodeLinkState(op.Index, op.Up))
 	}
 	return fmt.Errorf("unknown operation %T", op)
+}
+
+// ErrAppeared is wrapped by the error of an Apply that was to make a device which
+// the kernel has made by itself: it makes the fallback devices of a tunnel module
+// in every namespace when that is loaded, and it is loaded by the first request for
+// such a device (rtnl_newlink, ip_tunnel_init_net).
+var ErrAppeared = errors.New("the kernel made the device itself")
+
+// makeLink makes a device.
+func (n *Namespace) makeLink(op plan.MakeLink) error {
+	err := n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeLink(fib.Link{Index: op.Index, Name: op.Name, Kind: op.Kind}))
+	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	links, lerr := dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
+	if lerr == nil && slices.ContainsFunc(links, func(l fib.Link) bool { return l.Name == op.Name && l.Kind == op.Kind }) {
+		return fmt.Errorf("%w: %w", ErrAppeared, err)
+	}
+	return err
 }
 
 func (n *Namespace) do(kind, flags uint16, payload []byte) error {

@@ -30,6 +30,17 @@ func ours(dst string, hops ...fib.Hop) fib.Route {
 	return r
 }
 
+// vip is a VIP on lo.
+func vip(ip string) fib.Address {
+	a := fib.Address{Index: 1, Prefix: fib.Host(addr(ip)), Protocol: 73}
+	if a.Prefix.Addr().Is4() {
+		a.Scope = unix.RT_SCOPE_HOST
+	} else {
+		a.Deprecated = true
+	}
+	return a
+}
+
 func linkIndex(t testing.TB, s *fib.Snapshot, name string) int {
 	t.Helper()
 	l, ok := s.Link(name)
@@ -47,6 +58,7 @@ func TestApply(t *testing.T) {
 		"route add default via 10.2.0.1 dev net1 table 7300 protocol 73",
 		"route add default via 10.1.0.1 dev eth0",
 		"-6 route add default via fe80::1 dev eth0",
+		"addr add 10.9.0.9/32 dev lo scope host",
 	)...)
 	ns := n.enter(t)
 	s := observe(t, ns, 7300)
@@ -76,16 +88,21 @@ func TestApply(t *testing.T) {
 			"into IPv6 main", plan.PutIn{Route: inMain(ours("fd00::/8", fib.Hop{Gateway: addr("fe80::1"), Index: net1})), Place: plan.Place{First: true}},
 			"fd00::/8 via fe80::1 dev net1 table main", unix.EEXIST,
 		},
+		{"VIP", plan.AddAddress{Address: vip("192.0.2.9")}, "inet 192.0.2.9/32 scope host lo", unix.EEXIST},
+		{"IPv6 VIP", plan.AddAddress{Address: vip("3fff::9")}, "inet6 3fff::9/128 scope global nodad deprecated noprefixroute", unix.EEXIST},
+		{"VIP away", plan.DelAddress{Address: vip("10.9.0.9")}, "10.9.0.9/32 scope host", unix.EADDRNOTAVAIL},
+		{"device", plan.MakeLink{Index: 77, Name: "br7", Kind: "bridge"}, "77: br7: <BROADCAST,MULTICAST>", unix.EEXIST},
 		{"out of main", plan.TakeOut{Route: s.Table(254)[0], Place: plan.Place{First: true}}, "default via 10.1.0.1", unix.ESRCH},
 	}
+	state := func() string { return n.routing(t) + n.show(t, "addr", "show") }
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			before := n.routing(t)
+			before := state()
 			undo, err := ns.Apply(tt.op)
 			if err != nil {
 				t.Fatal(err)
 			}
-			after := n.routing(t)
+			after := state()
 			if strings.Contains(before, tt.shown) == strings.Contains(after, tt.shown) {
 				t.Errorf("%s: %q did not change:\n%s", tt.op, tt.shown, after)
 			}
@@ -101,10 +118,53 @@ func TestApply(t *testing.T) {
 			if err := ns.Revert(undo); err != nil {
 				t.Errorf("undo a second time: %v", err)
 			}
-			if diff := cmp.Diff(before, n.routing(t)); diff != "" {
+			if diff := cmp.Diff(before, state()); diff != "" {
 				t.Errorf("not as before (-before +after):\n%s", diff)
 			}
 		})
+	}
+}
+
+// A VIP is seen as it was configured: with our protocol, where the kernel keeps it
+// (since Linux 5.18).
+func TestVIPIsSeen(t *testing.T) {
+	ns := newNetns(t, twoNICs...).enter(t)
+	for _, want := range []fib.Address{vip("192.0.2.9"), vip("3fff::9")} {
+		if _, err := ns.Apply(plan.AddAddress{Address: want}); err != nil {
+			t.Fatal(err)
+		}
+		s := observe(t, ns)
+		got, ok := s.Address(want.Prefix.Addr())
+		if lo, _ := s.Address(addr("::1")); lo.Protocol == 0 {
+			want.Protocol = 0
+		}
+		if !ok || got != want {
+			t.Errorf("got %#v, want %#v", got, want)
+		}
+	}
+}
+
+func TestSetLink(t *testing.T) {
+	n := newNetns(t, append(twoNICs, "link add br7 type bridge")...)
+	ns := n.enter(t)
+	index := linkIndex(t, observe(t, ns), "br7")
+	up := func() bool {
+		l, _ := observe(t, ns).Link("br7")
+		return l.Up
+	}
+	undo, err := ns.Apply(plan.SetLink{Index: index, Name: "br7", Up: true})
+	if err != nil || !up() {
+		t.Errorf("set up: %v, is up: %t", err, up())
+	}
+	if err := ns.Revert(undo); err != nil || up() {
+		t.Errorf("undo: %v, is up: %t", err, up())
+	}
+	absent := plan.SetLink{Index: 999, Name: "absent"}
+	if _, err := ns.Apply(absent); errno(err) != unix.ENODEV {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	if err := ns.Revert(absent); err != nil {
+		t.Errorf("undo on a device that has gone: %v", err)
 	}
 }
 

@@ -31,16 +31,30 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 		}
 		s.Rules = append(s.Rules, rules...)
 	}
-	if s.RPFilterAll, err = readSetting("all", "rp_filter"); err != nil {
+	if s.All.RPFilter, err = readSetting("all", fib.RPFilter); err != nil {
 		return nil, err
 	}
-	if s.RPFilterDefault, err = readSetting("default", "rp_filter"); err != nil {
+	if s.Default.RPFilter, err = readSetting("default", fib.RPFilter); err != nil {
 		return nil, err
 	}
-	if s.ARPIgnoreAll, err = readSetting("all", "arp_ignore"); err != nil {
+	if s.All.ARPIgnore, err = readSetting("all", fib.ARPIgnore); err != nil {
 		return nil, err
 	}
 	return s, n.ReadTables(s, unix.RT_TABLE_MAIN)
+}
+
+// ReadARP adds to a snapshot the settings for ARP that no device has, of which
+// Observe reads conf/all/arp_ignore alone.
+func (n *Namespace) ReadARP(s *fib.Snapshot) (err error) {
+	if s.All.ARPAnnounce, err = readSetting("all", fib.ARPAnnounce); err != nil {
+		return err
+	}
+	for _, key := range []string{fib.ARPIgnore, fib.ARPAnnounce} {
+		if *s.Default.At(key), err = readSetting("default", key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ReadTables adds the routes of tables to a snapshot.

@@ -17,6 +17,8 @@ import (
 	"github.com/symroute/symroute/pkg/fib"
 )
 
+var notShown = cmpopts.IgnoreFields(fib.Address{}, "Protocol") // by iproute2 of Debian 12
+
 // observed compares what was observed.
 var observed = cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
 
@@ -129,7 +131,7 @@ func TestObserve(t *testing.T) {
 	if diff := cmp.Diff(want.Links, got.Links); diff != "" {
 		t.Errorf("links (-ip +observed):\n%s", diff)
 	}
-	if diff := cmp.Diff(want.Addresses, got.Addresses, observed); diff != "" {
+	if diff := cmp.Diff(want.Addresses, got.Addresses, observed, notShown); diff != "" {
 		t.Errorf("addresses (-ip +observed):\n%s", diff)
 	}
 	if diff := cmp.Diff(want.Rules, opaqueRules(got.Rules), observed); diff != "" {
@@ -138,8 +140,8 @@ func TestObserve(t *testing.T) {
 	if diff := cmp.Diff(want.Routes, opaqueRoutes(got.Routes), observed); diff != "" {
 		t.Errorf("routes (-ip +observed):\n%s", diff)
 	}
-	if got.RPFilterAll != 1 || got.RPFilterDefault != 2 {
-		t.Errorf("rp_filter is %d for all and %d by default, want 1 and 2", got.RPFilterAll, got.RPFilterDefault)
+	if got.All.RPFilter != 1 || got.Default.RPFilter != 2 {
+		t.Errorf("rp_filter is %d for all and %d by default, want 1 and 2", got.All.RPFilter, got.Default.RPFilter)
 	}
 }
 
@@ -168,7 +170,7 @@ func TestObserveWithoutIPv4(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []fib.Link{{Index: 1, Name: "lo", Up: true, Loopback: true, IPv6: true}}
+	want := []fib.Link{{Index: 1, Name: "lo", Up: true, Loopback: true, MTU: 67, IPv6: true}}
 	if diff := cmp.Diff(want, got.Links); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -206,9 +208,8 @@ func TestRoutesOfOneTable(t *testing.T) {
 func (n *netns) snapshot(t testing.TB, tables ...uint32) *fib.Snapshot {
 	t.Helper()
 	s := &fib.Snapshot{
-		RPFilterAll:     n.get(t, "ipv4/conf/all/rp_filter"),
-		RPFilterDefault: n.get(t, "ipv4/conf/default/rp_filter"),
-		ARPIgnoreAll:    n.get(t, "ipv4/conf/all/arp_ignore"),
+		All:     fib.Settings{RPFilter: n.get(t, "ipv4/conf/all/rp_filter"), ARPIgnore: n.get(t, "ipv4/conf/all/arp_ignore")},
+		Default: fib.Settings{RPFilter: n.get(t, "ipv4/conf/default/rp_filter")},
 	}
 	s.Links, s.Addresses = n.links(t)
 	for _, f := range fib.Families() {
@@ -406,6 +407,7 @@ func (n *netns) links(t testing.TB) (links []fib.Link, addresses []fib.Address) 
 			Loopback: slices.Contains(o.words("flags"), "LOOPBACK"),
 			Master:   index[o.text("master")],
 			Kind:     o.object("linkinfo").text("info_kind"),
+			MTU:      uint32(o.number("mtu")),
 			HasIPv4:  true,
 			IPv6:     n.get(t, "ipv6/conf", o.text("ifname"), "disable_ipv6") == 0,
 		}
@@ -425,10 +427,11 @@ func addressesOf(list []object) []fib.Address {
 			for _, a := range o.objects("addr_info") {
 				if a.text("family") == family {
 					out = append(out, fib.Address{
-						Index:     o.number("ifindex"),
-						Prefix:    netip.PrefixFrom(addrOf(a.text("local")), a.number("prefixlen")),
-						Scope:     uint8(a.number("scope")),
-						Tentative: a.has("tentative"),
+						Index:      o.number("ifindex"),
+						Prefix:     netip.PrefixFrom(addrOf(a.text("local")), a.number("prefixlen")),
+						Scope:      uint8(a.number("scope")),
+						Tentative:  a.has("tentative"),
+						Deprecated: a.has("deprecated"),
 					})
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -118,7 +119,7 @@ func (w *walk) compare(t *testing.T, op plan.Op) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(w.seen, got, observed); diff != "" {
+	if diff := cmp.Diff(w.seen, got, observed, cmpopts.IgnoreFields(fib.Link{}, "MTU")); diff != "" {
 		t.Errorf("after %#v (-kernel +fake):\n%s", op, diff)
 	}
 	for range 4 {
@@ -206,7 +207,7 @@ func rarely[T any](w *walk, list ...T) T {
 
 // op is the next change, and whether to make it as an undo.
 func (w *walk) op() (op plan.Op, revert bool) {
-	switch w.IntN(12) {
+	switch w.IntN(15) {
 	case 0, 1:
 		return plan.AddRule{Rule: w.rule()}, false
 	case 2:
@@ -228,6 +229,12 @@ func (w *walk) op() (op plan.Op, revert bool) {
 			Device: pick(w, "all", "default", "eth0", "net1", "far0", "lo", "absent"),
 			Key:    "rp_filter", Value: w.IntN(3),
 		}, w.IntN(2) == 0
+	case 12:
+		return plan.AddAddress{Address: w.vip()}, w.IntN(2) == 0
+	case 13:
+		return plan.DelAddress{Address: w.vip()}, w.IntN(2) == 0
+	case 14:
+		return w.device(), w.IntN(2) == 0
 	}
 	if len(w.undo) == 0 {
 		return w.op()
@@ -235,6 +242,23 @@ func (w *walk) op() (op plan.Op, revert bool) {
 	op = w.undo[len(w.undo)-1]
 	w.undo = w.undo[:len(w.undo)-1]
 	return op, true
+}
+
+// vip is an address on lo or on a NIC.
+func (w *walk) vip() fib.Address {
+	a := vip(pick(w, "10.9.0.10", "10.9.0.11", "3fff:9::9", "3fff:9::10"))
+	a.Index = pick(w, 1, w.index["net1"], 999)
+	return a
+}
+
+// device makes or removes a device. It is never up: what the kernel does then by
+// itself, and when, is not the fake's.
+func (w *walk) device() plan.Op {
+	bridge := plan.MakeLink{Index: 900, Name: "br9", Kind: "bridge"}
+	if w.IntN(3) == 0 {
+		return plan.DelLink(bridge)
+	}
+	return bridge
 }
 
 func (w *walk) rule() fib.Rule {

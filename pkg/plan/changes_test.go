@@ -286,7 +286,7 @@ func TestNothingElseBreaks(t *testing.T) {
 }
 
 func markWanted(wanted map[string]bool, a record.Attachment) {
-	for _, w := range a.RPFilter.Wants {
+	for _, w := range a.Settings[fib.RPFilter].Wants {
 		wanted[w.Name] = true
 	}
 }
@@ -347,9 +347,9 @@ func TestOrder(t *testing.T) {
 		sysctl net.ipv4.conf.all.rp_filter=0`), lines(opsText(ops)))
 	p.apply(ops)
 	compare(t, "DEL", lines(`
-		sysctl net.ipv4.conf.net1.arp_filter=0
-		sysctl net.ipv4.conf.net1.arp_announce=0
 		sysctl net.ipv4.conf.net1.arp_ignore=0
+		sysctl net.ipv4.conf.net1.arp_announce=0
+		sysctl net.ipv4.conf.net1.arp_filter=0
 		sysctl net.ipv4.conf.all.rp_filter=1
 		sysctl net.ipv4.conf.default.rp_filter=0
 		sysctl net.ipv4.conf.lo.rp_filter=0

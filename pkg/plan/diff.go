@@ -11,7 +11,7 @@ import (
 // is stands before the table has routes: wherever ADD is killed, the next DEL or
 // ADD finds what it left.
 func Changes(in Input, d *Desired) []Op {
-	var ops []Op
+	ops := tunnelsMade(in, d.Server)
 	owners, others := splitOwners(d.Rules)
 	ops = append(ops, missingRules(in.Seen, owners)...)
 	ops = append(ops, routeChanges(in, d)...)
@@ -21,7 +21,8 @@ func Changes(in Input, d *Desired) []Op {
 		ops = append(ops, o)
 	}
 	ops = append(ops, mainChanges(in, d)...)
-	ops = append(ops, settingChanges(in, d)...)
+	ops = append(ops, settingChanges(withTunnels(in), d)...)
+	ops = append(ops, vipChanges(in, d.Server)...) // when no NIC answers for them any more
 	return append(ops, staleRules(in, d, rules)...)
 }
 
@@ -99,32 +100,6 @@ func mainRemoval(in Input) []Op {
 	})
 }
 
-func settingChanges(in Input, d *Desired) []Op {
-	var ops []Op
-	for _, s := range d.Settings {
-		if l, ok := in.Seen.LinkAt(s.Index); ok {
-			if now := settingOf(l, s.Key); now != s.Set {
-				ops = append(ops, Set{Device: l.Name, Key: s.Key, Was: now, Value: s.Set})
-			}
-		}
-	}
-	targets := rpTargets(rpOriginals(in.Seen, in.attachments()), d.wants(in.Others))
-	return append(ops, rpOps(in.Seen, rpSeen(in.Seen), targets)...)
-}
-
-// settingOf reads an ARP setting of a device.
-func settingOf(l fib.Link, key string) int {
-	switch key {
-	case "arp_ignore":
-		return l.ARPIgnore
-	case "arp_announce":
-		return l.ARPAnnounce
-	case "arp_filter":
-		return l.ARPFilter
-	}
-	return l.RPFilter
-}
-
 // staleRules removes what the attachment had and has no more, from all rules.
 // They are moved behind first: the kernel can only add behind, and so what takes
 // the removal back brings them to their places again.
@@ -176,10 +151,10 @@ func removalOrder(rules []fib.Rule) []fib.Rule {
 // remembered of it. The settings and main go first and the owners' rules last:
 // a DEL that is killed can be done again.
 func Removal(in Input) []Op {
-	var ops []Op
+	ops := vipRemoval(in, &RealServer{}) // before any NIC could answer for them again
 	if in.Mine != nil {
 		ops = append(ops, settingRemoval(in)...)
-		ops = append(ops, rpRestore(in.Seen, *in.Mine, in.Others)...)
+		ops = append(ops, tunnelRemoval(in, &RealServer{})...)
 	}
 	ops = append(ops, mainRemoval(in)...)
 	own := ownership(in)
@@ -196,16 +171,4 @@ func Removal(in Input) []Op {
 		ops = append(ops, DelRoute{r})
 	}
 	return append(ops, ruleRemoval(owners)...)
-}
-
-// settingRemoval restores what still is as we set it.
-func settingRemoval(in Input) []Op {
-	var ops []Op
-	for _, s := range slices.Backward(in.Mine.Settings) {
-		l, ok := in.Seen.LinkAt(s.Index)
-		if ok && s.Was != s.Set && settingOf(l, s.Key) == s.Set {
-			ops = append(ops, Set{Device: l.Name, Key: s.Key, Was: s.Set, Value: s.Was})
-		}
-	}
-	return ops
 }

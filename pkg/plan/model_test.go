@@ -31,18 +31,31 @@ type model struct {
 	addresses []fib.Address
 	rules     []fib.Rule
 	routes    []fib.Route // an IPv6 one has one hop, with its weight
-	all, def  int
-	written   map[int]bool // devices whose rp_filter was written, by index
-	bornSo    bool         // default was written, which new devices inherit
+	all, def  fib.Settings
+	written   map[setting]bool // devices' settings that were written
+	bornSo    map[string]bool  // those of default that were written, which new devices inherit
+}
+
+// setting is one number of one device.
+type setting struct {
+	index int
+	key   string
+}
+
+// settingKeys are the settings that are modelled.
+func settingKeys() []string {
+	return []string{fib.RPFilter, fib.ARPIgnore, fib.ARPAnnounce, fib.ARPFilter}
 }
 
 func newModel(s *fib.Snapshot) *model {
 	m := &model{
 		links: slices.Clone(s.Links), addresses: slices.Clone(s.Addresses), rules: slices.Clone(s.Rules),
-		all: s.RPFilterAll, def: s.RPFilterDefault, written: map[int]bool{},
+		all: s.All, def: s.Default, written: map[setting]bool{}, bornSo: map[string]bool{},
 	}
 	for _, l := range s.Links { // what differs from the default must have been written
-		m.written[l.Index] = l.RPFilter != s.RPFilterDefault
+		for _, key := range settingKeys() {
+			m.written[setting{l.Index, key}] = l.Of(key) != s.Default.Of(key)
+		}
 	}
 	for _, r := range s.Routes {
 		m.routes = append(m.routes, siblings(r)...)
@@ -69,7 +82,7 @@ func siblings(r fib.Route) []fib.Route {
 func (m *model) observe(tables ...uint32) *fib.Snapshot {
 	s := &fib.Snapshot{
 		Links: slices.Clone(m.links), Addresses: slices.Clone(m.addresses), Rules: slices.Clone(m.rules),
-		RPFilterAll: m.all, RPFilterDefault: m.def,
+		All: m.all, Default: m.def,
 	}
 	for _, r := range m.routes {
 		if len(tables) > 0 && !slices.Contains(tables, r.Table) {
@@ -100,9 +113,11 @@ func ecmp(r fib.Route) bool {
 // to the pod. Of routes at one place IPv4 has the newest first.
 func (m *model) born(from *fib.Snapshot, name string) {
 	l, _ := from.Link(name)
-	l.RPFilter = m.def
+	l.Settings = m.def
 	m.links = append(m.links, l)
-	m.written[l.Index] = m.bornSo
+	for _, key := range settingKeys() {
+		m.written[setting{l.Index, key}] = m.bornSo[key]
+	}
 	for _, a := range from.Addresses {
 		if a.Index == l.Index {
 			m.addresses = append(m.addresses, a)
@@ -157,8 +172,38 @@ func (m *model) apply(op plan.Op) error {
 		return m.takeOut(op.Route)
 	case plan.Set:
 		return m.set(op)
+	case plan.AddAddress:
+		return m.addAddress(op.Address)
+	case plan.DelAddress:
+		return m.delAddress(op.Address)
+	case plan.MakeLink:
+		m.links = append(m.links, fib.Link{Index: op.Index, Name: op.Name, Kind: op.Kind, HasIPv4: true, IPv6: true, AnyToAny: true, Settings: m.def})
+		return nil
+	case plan.DelLink:
+		m.died(op.Name)
+		return nil
+	case plan.SetLink:
+		m.link(op.Name).Up = op.Up
+		return nil
 	}
 	return fmt.Errorf("unknown operation %T", op)
+}
+
+func (m *model) addAddress(a fib.Address) error {
+	if slices.Contains(m.addresses, a) {
+		return unix.EEXIST
+	}
+	m.addresses = append(m.addresses, a)
+	return nil
+}
+
+func (m *model) delAddress(a fib.Address) error {
+	i := slices.Index(m.addresses, a)
+	if i < 0 {
+		return unix.EADDRNOTAVAIL
+	}
+	m.addresses = slices.Delete(m.addresses, i, i+1)
+	return nil
 }
 
 func (m *model) addRule(r fib.Rule) error {
@@ -394,18 +439,17 @@ func (m *model) set(op plan.Set) error {
 		return fmt.Errorf("%s: was %d, not %d", op, *at, op.Was)
 	}
 	*at = op.Value
-	if op.Key != "rp_filter" || op.Device == "all" {
-		return nil
-	}
-	if op.Device != "default" {
-		m.written[m.link(op.Device).Index] = true
-		return nil
-	}
-	m.bornSo = true
-	for i, l := range m.links {
-		if !m.written[l.Index] && l.HasIPv4 {
-			m.links[i].RPFilter = op.Value
+	switch op.Device {
+	case "all":
+	case "default":
+		m.bornSo[op.Key] = true
+		for i, l := range m.links {
+			if !m.written[setting{l.Index, op.Key}] && l.HasIPv4 {
+				*m.links[i].At(op.Key) = op.Value
+			}
 		}
+	default:
+		m.written[setting{m.link(op.Device).Index, op.Key}] = true
 	}
 	return nil
 }
@@ -414,25 +458,23 @@ func (m *model) set(op plan.Set) error {
 func (m *model) setting(name, key string) *int {
 	switch name {
 	case "all":
-		return &m.all
+		return m.all.At(key)
 	case "default":
-		return &m.def
+		return m.def.At(key)
 	}
 	l := m.link(name)
 	if !l.HasIPv4 {
 		return nil
 	}
-	return map[string]*int{
-		"rp_filter": &l.RPFilter, "arp_ignore": &l.ARPIgnore, "arp_announce": &l.ARPAnnounce, "arp_filter": &l.ARPFilter,
-	}[key]
+	return l.At(key)
 }
 
 // effective lists the effective rp_filter of each device, and, as "new", of one
 // that would come now.
 func (m *model) effective() map[string]int {
-	modes := map[string]int{"new": max(m.all, m.def)}
+	modes := map[string]int{"new": max(m.all.RPFilter, m.def.RPFilter)}
 	for _, l := range m.links {
-		modes[l.Name] = max(m.all, l.RPFilter)
+		modes[l.Name] = max(m.all.RPFilter, l.RPFilter)
 	}
 	return modes
 }
@@ -465,10 +507,19 @@ func (m *model) text() []string {
 	for _, r := range s.Routes {
 		out = append(out, fmt.Sprintf("%s route %s", option(r.Family), r))
 	}
+	for _, a := range s.Addresses {
+		l, _ := s.LinkAt(a.Index)
+		out = append(out, fmt.Sprintf("%s dev %s, deprecated %t", a.Prefix, l.Name, a.Deprecated))
+	}
+	for _, l := range s.Links {
+		out = append(out, fmt.Sprintf("%s up %t", l.Name, l.Up))
+	}
 	for _, l := range s.Links {
 		out = append(out, fmt.Sprintf("%s: rp_filter=%d arp_ignore=%d arp_announce=%d arp_filter=%d", l.Name, l.RPFilter, l.ARPIgnore, l.ARPAnnounce, l.ARPFilter))
 	}
-	return append(out, fmt.Sprintf("rp_filter all=%d default=%d", m.all, m.def))
+	return append(out,
+		fmt.Sprintf("rp_filter all=%d default=%d", m.all.RPFilter, m.def.RPFilter),
+		fmt.Sprintf("arp default ignore=%d announce=%d", m.def.ARPIgnore, m.def.ARPAnnounce))
 }
 
 func option(f fib.Family) string {
@@ -514,7 +565,8 @@ func TestModel(t *testing.T) {
 		-4 route default via 10.20.30.1 dev net1 proto boot
 		-4 route default via 10.244.0.1 dev eth0 proto boot
 		-6 route default proto boot metric 1024 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:2::1 dev net1 weight 1
-		rp_filter all=0 default=0`)
+		rp_filter all=0 default=0
+		arp default ignore=0 announce=0`)
 	compare(t, "routes", want, got)
 	if diff := cmp.Diff(map[string]int{"lo": 0, "eth0": 0, "net1": 2, "new": 0}, m.effective()); diff != "" {
 		t.Errorf("modes (-want +got):\n%s", diff)

@@ -61,6 +61,28 @@ type Set struct {
 	Value  int
 }
 
+// AddAddress configures an address.
+type AddAddress struct{ Address fib.Address }
+
+// DelAddress takes an address away.
+type DelAddress struct{ Address fib.Address }
+
+// MakeLink makes a device of a kind, under an index that is free.
+type MakeLink struct {
+	Index      int
+	Name, Kind string
+}
+
+// DelLink removes a device. The kernel keeps those that it made itself.
+type DelLink MakeLink
+
+// SetLink sets a device up or down.
+type SetLink struct {
+	Index int
+	Name  string
+	Up    bool
+}
+
 // Inverse implements Op.
 func (o AddRule) Inverse() Op { return DelRule(o) }
 
@@ -81,6 +103,24 @@ func (o TakeOut) Inverse() Op { return PutIn(o) }
 
 // Inverse implements Op.
 func (o Reorder) Inverse() Op { return Reorder{Was: o.Want, Want: distinct(o.Was)} }
+
+// Inverse implements Op.
+func (o AddAddress) Inverse() Op { return DelAddress(o) }
+
+// Inverse implements Op.
+func (o DelAddress) Inverse() Op { return AddAddress(o) }
+
+// Inverse implements Op.
+func (o MakeLink) Inverse() Op { return DelLink(o) }
+
+// Inverse implements Op.
+func (o DelLink) Inverse() Op { return MakeLink(o) }
+
+// Inverse implements Op.
+func (o SetLink) Inverse() Op {
+	o.Up = !o.Up
+	return o
+}
 
 // Inverse implements Op.
 func (o Set) Inverse() Op {
@@ -104,6 +144,19 @@ func (o Reorder) String() string { return fmt.Sprintf("put rules into the order 
 func (o Set) String() string {
 	return fmt.Sprintf("sysctl net.ipv4.conf.%s.%s=%d", o.Device, o.Key, o.Value)
 }
+
+func (o AddAddress) String() string { return "ip addr add " + addressText(o.Address) }
+func (o DelAddress) String() string { return "ip addr del " + addressText(o.Address) }
+func (o MakeLink) String() string   { return fmt.Sprintf("ip link add %s type %s", o.Name, o.Kind) }
+func (o DelLink) String() string    { return "ip link del " + o.Name }
+func (o SetLink) String() string {
+	if o.Up {
+		return fmt.Sprintf("ip link set %s up", o.Name)
+	}
+	return fmt.Sprintf("ip link set %s down", o.Name)
+}
+
+func addressText(a fib.Address) string { return fmt.Sprintf("%s dev #%d", a.Prefix, a.Index) }
 
 func familyCommand(what string, f fib.Family) string {
 	if f == fib.V6 {

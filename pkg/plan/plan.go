@@ -45,14 +45,14 @@ type Desired struct {
 	// Rules and Routes are ours, in the order in which the kernel accepts them.
 	Rules  []fib.Rule
 	Routes []fib.Route
-	// Settings are the device settings other than rp_filter.
-	Settings []record.Setting
+	// Settings are the wishes for device settings, by key (fib.RPFilter ...).
+	Settings map[string]SettingWish
+	// Server is what an LVS real server has beside; nil: the pod is none.
+	Server *RealServer
 	// Before and After are main's defaults without and with the attachment's
 	// wish, in their order, IPv6 ones hop by hop.
 	Before, After []fib.Route
 
-	// RPFilter are the effective modes wanted, by device.
-	RPFilter []record.Device
 	// Memory is what has to be remembered before anything is changed.
 	Memory record.Attachment
 	// Notes are for the operator: what was left alone, and why.
@@ -66,7 +66,13 @@ type NIC struct {
 	Tables  []Table
 	// displaced marks a NIC that is not of the attachment: its default was.
 	displaced bool
+	// replies marks one by which answers from VIPs leave.
+	replies bool
 }
+
+// RepliesOnly reports whether the NIC is not the attachment's, and answers from
+// VIPs leave by it.
+func (n NIC) RepliesOnly() bool { return n.replies }
 
 func (n NIC) has(source netip.Prefix) bool {
 	return slices.ContainsFunc(n.Sources, func(s Source) bool { return s.Prefix == source })
@@ -80,6 +86,11 @@ type Source struct {
 	Subnet netip.Prefix
 	// Exit is how its default route leaves; empty: it has none.
 	Exit []fib.Hop
+	// Arrival is the device by which packets for a VIP come; without index: that
+	// of the NIC.
+	Arrival fib.Link
+	// MaxMSS is the most that its segments may hold, in bytes; 0: as it comes.
+	MaxMSS uint32
 }
 
 // Family is the address family of the source.
@@ -110,18 +121,23 @@ func (t Table) Families() []fib.Family {
 // A wrong configuration is a config.Faults, a pod in no state to be set up wraps
 // ErrState.
 func Build(in Input) (*Desired, error) {
+	actual := in
+	in = withTunnels(in)
 	links, err := attachmentLinks(in)
 	if err != nil || len(links) == 0 {
 		return &Desired{Memory: record.Attachment{Key: in.Key}}, err
 	}
 	d := &Desired{}
-	if d.NICs, err = nics(in, links); err != nil {
+	if d.Server, err = realServer(in, actual, links); err != nil {
+		return nil, err
+	}
+	if d.NICs, err = nics(in, links, d.Server); err != nil {
 		return nil, err
 	}
 	if err := checkState(in, d.NICs); err != nil {
 		return nil, err
 	}
-	if d.RPFilter, err = rpWanted(in, d.NICs); err != nil {
+	if d.Settings, err = settingWishes(in, links, d.NICs, d.Server); err != nil {
 		return nil, err
 	}
 	mainWish, err := wishOf(in, d.NICs)
@@ -129,6 +145,9 @@ func Build(in Input) (*Desired, error) {
 		return nil, err
 	}
 	d.wishFor(in, mainWish)
+	if n, ok := d.Server.replyNIC(in, links[0]); ok {
+		d.NICs = append(d.NICs, n)
+	}
 	if err := numberTables(in, d.NICs); err != nil {
 		return nil, err
 	}
@@ -142,11 +161,11 @@ func Build(in Input) (*Desired, error) {
 	if err := localFirst(in.Seen, d.Rules); err != nil {
 		return nil, err
 	}
-	d.Settings = settings(in, links)
 	for _, o := range overruled(in.Seen, d) {
 		d.Notes = append(d.Notes, o.String())
 	}
 	d.Memory = memory(in, d)
+	d.Memory.LVS = lvsMemory(actual, d.Server)
 	d.Memory.Wish = mainWish.encode()
 	return d, nil
 }
@@ -197,6 +216,8 @@ func attachmentLinks(in Input) ([]fib.Link, error) {
 	return links, nil
 }
 
+const kindVRF = "vrf"
+
 // checkState refuses what cannot work before anything is written.
 func checkState(in Input, nics []NIC) error {
 	for _, n := range nics {
@@ -206,7 +227,7 @@ func checkState(in Input, nics []NIC) error {
 		if !n.Link.Up {
 			return fmt.Errorf("%w: %s is administratively down, and the kernel takes no routes for it: set it up first (ip link set %s up)", ErrState, n.Link.Name, n.Link.Name)
 		}
-		if master, ok := in.Seen.LinkAt(n.Link.Master); ok && master.Kind == "vrf" {
+		if master, ok := in.Seen.LinkAt(n.Link.Master); ok && master.Kind == kindVRF {
 			return fmt.Errorf("%w: %s is enslaved to the VRF %s, whose table %d decides for it: symroute can only set its rpFilter (a NIC without addresses)",
 				ErrState, n.Link.Name, master.Name, master.VRFTable)
 		}
@@ -232,7 +253,7 @@ func unclaimed(in Input, l fib.Link, s Source) error {
 	}
 	for _, a := range in.Seen.Addresses {
 		other, ok := in.Seen.LinkAt(a.Index)
-		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !other.Loopback && !guarded(in, a, other) {
+		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !silent(other) && !guarded(in, a, other) {
 			return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it", ErrState, prefixText(s.Prefix), l.Name, a.Prefix.Addr(), other.Name)
 		}
 	}
@@ -266,35 +287,14 @@ func localFirst(s *fib.Snapshot, ours []fib.Rule) error {
 	return nil
 }
 
-// settings lists the ARP settings of a NIC that answers for itself only
-// (ip-sysctl: arp_ignore, arp_announce, arp_filter).
-func settings(in Input, links []fib.Link) []record.Setting {
-	if in.Config.ARP != config.ARPIsolate {
-		return nil
-	}
-	var out []record.Setting
-	for _, l := range links {
-		if !l.HasIPv4 {
-			continue
-		}
-		for _, s := range []record.Setting{
-			{Key: "arp_ignore", Was: l.ARPIgnore, Set: 1},
-			{Key: "arp_announce", Was: l.ARPAnnounce, Set: 2},
-			{Key: "arp_filter", Was: l.ARPFilter, Set: 1},
-		} {
-			s.Index, s.Name = l.Index, l.Name
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 // memory is what has to be remembered of the plan. What an earlier ADD of the
 // same attachment remembers is older, so it stays.
 func memory(in Input, d *Desired) record.Attachment {
 	m := record.Attachment{Key: in.Key}
-	was := rpOriginals(in.Seen, in.attachments())
-	m.RPFilter = rpMemory(in.Seen, was, rpTargets(was, d.wants(in.Others)), d.RPFilter)
+	m.Settings = map[string]record.Setting{}
+	for _, key := range settingKeys() {
+		m.Settings[key] = settingMemory(in, key, d.Settings[key])
+	}
 	for _, n := range d.NICs {
 		if n.displaced {
 			m.Displaced = append(m.Displaced, n.Link.Index)
@@ -304,16 +304,6 @@ func memory(in Input, d *Desired) record.Attachment {
 		}
 		for _, s := range n.Sources {
 			m.Sources = append(m.Sources, s.Prefix)
-		}
-	}
-	for _, s := range d.Settings {
-		m.Settings = append(m.Settings, original(in.Mine, s))
-	}
-	if in.Mine != nil { // what an earlier ADD set and this one does not ask for
-		for _, s := range in.Mine.Settings {
-			if !slices.ContainsFunc(m.Settings, func(o record.Setting) bool { return o.Index == s.Index && o.Key == s.Key }) {
-				m.Settings = append(m.Settings, s)
-			}
 		}
 	}
 	m.Main = rememberedMain(in, d.NICs)
@@ -327,28 +317,6 @@ func memory(in Input, d *Desired) record.Attachment {
 		}
 	}
 	return m
-}
-
-// original replaces what a setting was by what it was before the earlier ADD.
-func original(mine *record.Attachment, s record.Setting) record.Setting {
-	if mine == nil {
-		return s
-	}
-	for _, o := range mine.Settings {
-		if o.Index == s.Index && o.Key == s.Key {
-			s.Was = o.Was
-		}
-	}
-	return s
-}
-
-// wants are the effective modes wanted by the plan and the other attachments.
-func (d *Desired) wants(others []record.Attachment) map[int]int {
-	wants := rpWants(others)
-	for _, w := range d.RPFilter {
-		wants[w.Index] = w.Value
-	}
-	return wants
 }
 
 // String prints the plan as iproute2 would print the state.
@@ -370,11 +338,24 @@ func (d *Desired) String() string {
 			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
 		}
 	}
-	for _, w := range d.RPFilter {
+	for _, w := range d.Settings[fib.RPFilter].Devices {
 		fmt.Fprintf(&b, "rp_filter %s: effectively %s\n", w.Name, modeText(w.Value))
 	}
-	for _, s := range d.Settings {
-		fmt.Fprintf(&b, "%s %s=%d\n", s.Name, s.Key, s.Set)
+	for _, key := range settingKeys() {
+		if key == fib.RPFilter {
+			continue
+		}
+		for _, w := range d.Settings[key].Devices {
+			fmt.Fprintf(&b, "%s %s=%d\n", w.Name, key, w.Value)
+		}
+		if least := d.Settings[key].Least; least > 0 {
+			fmt.Fprintf(&b, "every NIC %s>=%d\n", key, least)
+		}
+	}
+	if d.Server != nil {
+		for _, v := range d.Server.VIPs {
+			fmt.Fprintf(&b, "VIP %s dev %s\n", v, d.Server.deviceName(v.Index))
+		}
 	}
 	for _, n := range d.Notes {
 		fmt.Fprintf(&b, "note: %s\n", n)

@@ -22,7 +22,7 @@ type modes struct {
 
 func (m *model) modes() modes {
 	return modes{
-		all: m.all, def: m.def, lo: m.link("lo").RPFilter,
+		all: m.all.RPFilter, def: m.def.RPFilter, lo: m.link("lo").RPFilter,
 		eth0: m.link("eth0").RPFilter, net1: m.link("net1").RPFilter, net2: m.link("net2").RPFilter,
 	}
 }
@@ -286,7 +286,8 @@ func TestHolderIsGone(t *testing.T) {
 				"eth0: rp_filter=1 arp_ignore=0 arp_announce=0 arp_filter=0",
 				"net2: rp_filter=0 arp_ignore=0 arp_announce=0 arp_filter=0",
 				"rp_filter all=2 default=1",
-			}, p.kernel.text()[len(p.kernel.text())-4:])
+				"arp default ignore=0 announce=0",
+			}, p.kernel.text()[len(p.kernel.text())-5:])
 		})
 	}
 }

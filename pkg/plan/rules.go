@@ -25,12 +25,14 @@ func rules(in Input, n NIC) []fib.Rule {
 			if n.Link.Name != in.Key.IfName { // before the owner, who would be taken at his word
 				out = append(out, marker(owner, in.Key.IfName))
 			}
-			out = append(out, owner)
+			if !n.replies { // sockets that are bound to another's NIC are not our business
+				out = append(out, owner)
+			}
 		}
 		for _, s := range t.Sources {
 			from := fib.Rule{Family: s.Family(), Priority: p, From: s.Prefix, Protocol: Protocol}
 			for _, to := range in.Config.ViaMain {
-				if fib.FamilyOf(to.Addr()) == from.Family && !n.displaced {
+				if fib.FamilyOf(to.Addr()) == from.Family && !n.displaced && !n.replies {
 					r := from
 					r.To, r.Action, r.Table = to, fib.Lookup, mainTable
 					out = append(out, r)
@@ -207,8 +209,8 @@ func tableOwner(all []fib.Rule, table uint32) string {
 	return "another attachment"
 }
 
-// Tables lists the source tables that an attachment has in the kernel, for the
-// observer to read.
+// Tables lists the source tables for the observer to read: those that the
+// attachment has in the kernel, and those of the NIC that replies leave by.
 func Tables(in Input) []uint32 {
 	var out []uint32
 	for table, ours := range ownership(in).tables {
@@ -216,6 +218,9 @@ func Tables(in Input) []uint32 {
 			out = append(out, table)
 		}
 	}
+	if in.Config != nil && in.Config.LVS != nil && in.Config.LVS.ReplyBy != "" {
+		out = append(out, tablesOf(in.Seen.Rules, in.Config.LVS.ReplyBy)...)
+	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }

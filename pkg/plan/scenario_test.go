@@ -126,6 +126,7 @@ func (p *pod) input(a attachment) plan.Input {
 	p.t.Helper()
 	in := p.removal(a.key())
 	in.Config = a.parse(p.t)
+	in.Seen = p.kernel.observe(append([]uint32{unix.RT_TABLE_MAIN}, plan.Tables(in)...)...)
 	for _, itf := range in.Config.Prev.Interfaces {
 		in.InPod = append(in.InPod, itf.Sandbox != "")
 	}

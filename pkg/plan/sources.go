@@ -12,11 +12,14 @@ import (
 )
 
 // nics finds the sources of the attachment's interfaces and how each leaves.
-func nics(in Input, links []fib.Link) ([]NIC, error) {
+func nics(in Input, links []fib.Link, rs *RealServer) ([]NIC, error) {
 	var out []NIC
 	for i, l := range links {
 		n := NIC{Link: l, Sources: addressSources(in, l)}
 		if i == 0 {
+			if rs != nil && rs.reply.Index == l.Index {
+				n.Sources = append(n.Sources, rs.sources(l)...)
+			}
 			n.Sources = append(n.Sources, configuredSources(in, n)...)
 		}
 		out = append(out, n)

@@ -36,20 +36,20 @@ func numberTables(in Input, nics []NIC) error {
 	return nil
 }
 
-// divide makes one table for each distinct set of gateways. IPv4 and IPv6 share
-// them: the first set of one with the first set of the other, and so on.
+// divide makes one table for each distinct set of gateways, and one more for VIPs
+// whose packets have to be smaller. IPv4 and IPv6 share them: the first set of one with the first set of the other, and so on.
 func divide(sources []Source) []Table {
 	var tables []Table
 	for _, f := range fib.Families() {
-		var sets [][]fib.Hop
+		var sets []Source // one of each set
 		for _, s := range sources {
 			if s.Family() != f {
 				continue
 			}
-			i := slices.IndexFunc(sets, func(set []fib.Hop) bool { return slices.Equal(set, s.Exit) })
+			i := slices.IndexFunc(sets, func(o Source) bool { return slices.Equal(o.Exit, s.Exit) && o.MaxMSS == s.MaxMSS })
 			if i < 0 {
 				i = len(sets)
-				sets = append(sets, s.Exit)
+				sets = append(sets, s)
 			}
 			if i == len(tables) {
 				tables = append(tables, Table{})
@@ -156,11 +156,34 @@ func (b tableBuilder) build() []fib.Route {
 			b.replace(r)
 		}
 	}
+	b.limit()
 	slices.SortStableFunc(b.routes, func(x, y fib.Route) int { return gatewayed(x) - gatewayed(y) })
 	return b.routes
 }
 
+// limit bounds the segments of the table's sources, unless the configuration names
+// a size of its own.
+func (b *tableBuilder) limit() {
+	for i, r := range b.routes {
+		most := b.table.maxMSS(r.Family)
+		byConfig := slices.ContainsFunc(b.in.Config.Routes, func(c config.Route) bool { return c.Dst == r.Dst && c.AdvMSS != 0 })
+		if most != 0 && !byConfig && (r.AdvMSS == 0 || r.AdvMSS > most) {
+			b.routes[i].AdvMSS = most
+		}
+	}
+}
+
 func gatewayed(r fib.Route) int { return min(len(r.Gateways()), 1) }
+
+// maxMSS is the common limit of the table's sources of a family.
+func (t Table) maxMSS(f fib.Family) uint32 {
+	for _, s := range t.Sources {
+		if s.Family() == f {
+			return s.MaxMSS
+		}
+	}
+	return 0
+}
 
 // exit is the common way out of the table's sources of a family.
 func (t Table) exit(f fib.Family) []fib.Hop {
@@ -219,6 +242,9 @@ func (b *tableBuilder) onLink() fib.Hop {
 // source (ip6_route_info_create).
 func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 	var out []fib.Route
+	if b.nic.replies { // whose subnets no source tells
+		out = slices.DeleteFunc(b.fromMain(f), func(r fib.Route) bool { return len(r.Gateways()) > 0 })
+	}
 	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
 		if s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
 			continue

@@ -284,10 +284,10 @@ func nicScenarios() []scenario {
 				rp_filter net1: effectively loose (2)
 				rp_filter net2: effectively loose (2)
 				net1 arp_ignore=1
-				net1 arp_announce=2
-				net1 arp_filter=1
 				net2 arp_ignore=1
+				net1 arp_announce=2
 				net2 arp_announce=2
+				net1 arp_filter=1
 				net2 arp_filter=1`,
 		},
 		{

@@ -20,7 +20,7 @@ import (
 // parsePod reads a pod. A line is one of
 //
 //	eth0 rp_filter=1 down      a NIC, with settings that differ from a new one's
-//	10.244.0.5/24 tentative    an address of the NIC above
+//	10.244.0.5/24 tentative    an address of the NIC above ("lo" alone goes back to lo)
 //	-4 route default via ...   a route, of main unless it names a table
 //	-6 rule 100: from ...      a rule beside those that every pod has
 //	no -4 rule 0: from ...     one of those that is missing here, or such a route
@@ -79,9 +79,9 @@ func (p *podParser) line(line string) {
 		for _, w := range words[1:] {
 			key, value, _ := strings.Cut(w, "=")
 			if key == "all" {
-				p.seen.RPFilterAll = number(p.t, value)
+				p.seen.All.RPFilter = number(p.t, value)
 			} else {
-				p.seen.RPFilterDefault = number(p.t, value)
+				p.seen.Default.RPFilter = number(p.t, value)
 			}
 		}
 	case strings.Contains(words[0], "/"):
@@ -110,6 +110,11 @@ func (p *podParser) link(words []string) {
 				p.t.Fatalf("%v: no such master", words)
 			}
 			l.Master = master.Index
+		case "mtu":
+			l.MTU = uint32(number(p.t, value))
+		case "kind":
+			l.Kind = value
+			l.AnyToAny = value == fib.KindIPIP || value == fib.KindIP6Tunnel
 		case "vrf":
 			l.Kind, l.VRFTable = "vrf", uint32(number(p.t, value))
 		case "rp_filter":

@@ -17,6 +17,7 @@ func Verify(in Input, d *Desired) Deviations {
 	out = append(out, verifyRules(in.Seen, d)...)
 	out = append(out, verifyRoutes(in, d)...)
 	out = append(out, verifyMain(in)...)
+	out = append(out, verifyServer(in.Seen, d.Server)...)
 	return append(out, verifySettings(in.Seen, d)...)
 }
 
@@ -141,7 +142,20 @@ func verifyMain(in Input) Deviations {
 
 func verifySettings(s *fib.Snapshot, d *Desired) Deviations {
 	var out Deviations
-	for _, w := range d.RPFilter {
+	for _, key := range settingKeys() {
+		if key == fib.RPFilter {
+			out = append(out, verifyModes(s, d.Settings[key])...)
+		} else {
+			out = append(out, verifySetting(s, key, d.Settings[key])...)
+		}
+	}
+	return append(out, overruled(s, d)...)
+}
+
+// verifyModes compares effective modes of the reverse-path filter.
+func verifyModes(s *fib.Snapshot, wish SettingWish) Deviations {
+	var out Deviations
+	for _, w := range wish.Devices {
 		l, ok := s.LinkAt(w.Index)
 		if !ok {
 			out = append(out, Deviation{Kind: Setting, What: "rp_filter of " + w.Name, Want: modeText(w.Value), Got: "no such device"})
@@ -150,29 +164,43 @@ func verifySettings(s *fib.Snapshot, d *Desired) Deviations {
 		if mode := s.EffectiveRPFilter(l); mode != w.Value {
 			out = append(out, Deviation{
 				Kind: Setting, What: "the effective rp_filter of " + l.Name, Want: modeText(w.Value), Got: modeText(mode),
-				Decides: fmt.Sprintf("conf/all/rp_filter=%d and conf/%s/rp_filter=%d, of which the kernel uses the larger", s.RPFilterAll, l.Name, l.RPFilter),
+				Decides: fmt.Sprintf("conf/all/rp_filter=%d and conf/%s/rp_filter=%d, of which the kernel uses the larger", s.All.RPFilter, l.Name, l.RPFilter),
 			})
 		}
 	}
-	for _, want := range d.Settings {
-		if l, ok := s.LinkAt(want.Index); ok {
-			if now := settingOf(l, want.Key); now != want.Set {
-				out = append(out, Deviation{Kind: Setting, What: fmt.Sprintf("conf/%s/%s", l.Name, want.Key), Want: fmt.Sprint(want.Set), Got: fmt.Sprint(now)})
-			}
+	return out
+}
+
+// verifySetting compares devices' own numbers, and those of all with what each
+// shall have at least: of that the kernel uses the larger of all's and its own
+// (inetdevice.h, IN_DEV_ARP_IGNORE and IN_DEV_ARP_ANNOUNCE).
+func verifySetting(s *fib.Snapshot, key string, wish SettingWish) Deviations {
+	var out Deviations
+	differs := func(l fib.Link, want string) {
+		out = append(out, Deviation{Kind: Setting, What: fmt.Sprintf("conf/%s/%s", l.Name, key), Want: want, Got: fmt.Sprint(l.Of(key))})
+	}
+	for _, w := range wish.Devices {
+		if l, ok := s.LinkAt(w.Index); ok && l.Of(key) != w.Value {
+			differs(l, fmt.Sprint(w.Value))
 		}
 	}
-	return append(out, overruled(s, d)...)
+	for _, l := range s.Links {
+		if l.HasIPv4 && !l.Loopback && max(l.Of(key), s.All.Of(key)) < wish.Least {
+			differs(l, fmt.Sprintf("%d or more", wish.Least))
+		}
+	}
+	return out
 }
 
 // overruled reports what makes an isolated NIC answer less than it should:
-// the kernel uses the larger arp_ignore of all and the NIC's own (inetdevice.h,
-// IN_DEV_ARP_IGNORE). Of the other ARP settings ours are the largest there are.
+// the kernel uses the larger arp_ignore of all and the NIC's own. Of the other ARP
+// settings ours are the largest there are.
 func overruled(s *fib.Snapshot, d *Desired) Deviations {
 	var out Deviations
-	for _, want := range d.Settings {
-		if want.Key == "arp_ignore" && s.ARPIgnoreAll > want.Set {
+	for _, want := range d.Settings[fib.ARPIgnore].Devices {
+		if s.All.ARPIgnore > want.Value {
 			out = append(out, Deviation{
-				Kind: Setting, What: "the effective arp_ignore of " + want.Name, Want: fmt.Sprint(want.Set), Got: fmt.Sprint(s.ARPIgnoreAll),
+				Kind: Setting, What: "the effective arp_ignore of " + want.Name, Want: fmt.Sprint(want.Value), Got: fmt.Sprint(s.All.ARPIgnore),
 				Decides: "conf/all/arp_ignore, the larger",
 			})
 		}

@@ -42,10 +42,11 @@ type Attachment struct {
 	// that somebody has deleted one of the rules that tell whose they are.
 	Tables  []uint32       `json:"tables,omitempty"`
 	Sources []netip.Prefix `json:"sources,omitempty"`
-	// RPFilter is what the reverse-path filter was, and is to be.
-	RPFilter RPFilter `json:"rpFilter"`
-	// Settings are the other device settings that were changed.
-	Settings []Setting `json:"settings,omitempty"`
+	// Settings are the attachment's parts of what device settings were and are to
+	// be, by key (fib.RPFilter ...).
+	Settings map[string]Setting `json:"settings,omitempty"`
+	// LVS is what was made for a real server; nil: it is none.
+	LVS *LVS `json:"lvs,omitempty"`
 	// Wish is what the attachment wants of main's defaults; nil: nothing.
 	Wish *Wish `json:"wish,omitempty"`
 	// Displaced are the interfaces, by index, of other attachments or none that
@@ -73,26 +74,44 @@ type Device struct {
 	Value int    `json:"value"`
 }
 
-// RPFilter is an attachment's part of what a namespace's reverse-path filter
-// was and is to be.
-type RPFilter struct {
-	// All and Default are conf/all and conf/default before the first
-	// attachment lowered conf/all; nil where this one did not need it lowered.
+// Setting is an attachment's part of what a device setting was and is to be in
+// its namespace.
+type Setting struct {
+	// All and Default are conf/all and conf/default before the first attachment
+	// changed them; nil where this one did not need them changed.
 	All     *int `json:"all,omitempty"`
 	Default *int `json:"default,omitempty"`
 	// Devices are the devices' own values from before.
 	Devices []Device `json:"devices,omitempty"`
-	// Wants are the effective modes that this attachment wants.
+	// Wants are the values that this attachment wants of devices; of rp_filter the
+	// effective ones.
 	Wants []Device `json:"wants,omitempty"`
+	// Least is what every device but lo shall have at least, now and later.
+	Least int `json:"least,omitempty"`
 }
 
-// Setting is a device setting that was changed.
-type Setting struct {
+// LVS is what was made for a real server.
+type LVS struct {
+	// Addresses are the VIPs that it configured, with the device of each.
+	Addresses []VIP `json:"addresses,omitempty"`
+	// Devices are the tunnels that it uses.
+	Devices []Tunnel `json:"devices,omitempty"`
+}
+
+// VIP is an address that was configured.
+type VIP struct {
+	Index   int        `json:"index"` // of the device
+	Address netip.Addr `json:"address"`
+}
+
+// Tunnel is a device that was made, or set up, before the first attachment came
+// that uses it.
+type Tunnel struct {
 	Index int    `json:"index"`
-	Name  string `json:"name"` // of the device, on ADD
-	Key   string `json:"key"`  // the file below /proc/sys/net/ipv4/conf/NAME
-	Was   int    `json:"was"`
-	Set   int    `json:"set"`
+	Name  string `json:"name"`
+	Kind  string `json:"kind"`
+	Made  bool   `json:"made,omitempty"`    // there was none
+	Down  bool   `json:"wasDown,omitempty"` // it was not up
 }
 
 // Wish is what an attachment wants of main's defaults.
@@ -129,7 +148,7 @@ func Find(all []Attachment, key Key) (mine *Attachment, others []Attachment) {
 }
 
 // Original looks up what a device's own value was.
-func (r RPFilter) Original(index int) (Device, bool) {
+func (r Setting) Original(index int) (Device, bool) {
 	i := slices.IndexFunc(r.Devices, func(d Device) bool { return d.Index == index })
 	if i < 0 {
 		return Device{}, false

@@ -39,8 +39,12 @@ func full() Attachment {
 }
 
 func fill(v reflect.Value) {
-	if p, ok := v.Addr().Interface().(*netip.Prefix); ok {
+	switch p := v.Addr().Interface().(type) {
+	case *netip.Prefix:
 		*p = netip.MustParsePrefix("192.0.2.7/32")
+		return
+	case *netip.Addr:
+		*p = netip.MustParseAddr("192.0.2.7")
 		return
 	}
 	switch v.Kind() {
@@ -56,6 +60,11 @@ func fill(v reflect.Value) {
 		for i := range v.Len() {
 			fill(v.Index(i))
 		}
+	case reflect.Map:
+		value := reflect.New(v.Type().Elem()).Elem()
+		fill(value)
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("some key"), value)
 	case reflect.String:
 		v.SetString("/some text")
 	case reflect.Bool:
@@ -573,7 +582,7 @@ func TestFind(t *testing.T) {
 }
 
 func TestOriginal(t *testing.T) {
-	r := RPFilter{Devices: []Device{{Index: 3}, {Index: 2, Value: 1}}}
+	r := Setting{Devices: []Device{{Index: 3}, {Index: 2, Value: 1}}}
 	if d, ok := r.Original(2); !ok || d.Value != 1 {
 		t.Errorf("device 2 was %+v, %t", d, ok)
 	}

@@ -104,7 +104,7 @@ func (q question) what() string {
 	case out:
 		return fmt.Sprintf("packets from %s to %s", q.local, q.remote)
 	case in:
-		return fmt.Sprintf("packets from %s to %s that arrive on %s", q.remote, q.local, q.nic.Name)
+		return fmt.Sprintf("packets from %s to %s that arrive on %s", q.remote, q.local, q.arrival.Name)
 	case bound:
 		return fmt.Sprintf("packets to %s of a socket bound to %s", q.remote, q.nic.Name)
 	default:
@@ -113,7 +113,7 @@ func (q question) what() string {
 }
 
 func (q question) forgery() string {
-	return fmt.Sprintf("forged packets from %s for %s's address %s that arrive on %s", q.remote, q.other.Name, q.local, q.nic.Name)
+	return fmt.Sprintf("forged packets from %s for %s's address %s that arrive on %s", q.remote, q.other.Name, q.local, q.arrival.Name)
 }
 
 func (q question) want() string {

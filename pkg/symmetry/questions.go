@@ -13,7 +13,6 @@ import (
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
-	"github.com/symroute/symroute/pkg/record"
 )
 
 // kind is what a question is about.
@@ -28,10 +27,12 @@ const (
 
 // question is one question and the answer that is wanted.
 type question struct {
-	kind   kind
-	nic    fib.Link
-	local  netip.Addr // not valid for bound
-	remote netip.Addr
+	kind kind
+	nic  fib.Link
+	// arrival is the device by which packets come in, for in and spoof.
+	arrival fib.Link
+	local   netip.Addr // not valid for bound
+	remote  netip.Addr
 	// exit lists the acceptable next hops; empty: any by the NIC.
 	exit []fib.Hop
 	// other is the NIC that answers the remote, for spoof.
@@ -46,7 +47,7 @@ func (q question) query() fib.Query {
 	case bound:
 		return fib.Query{To: q.remote, OIF: q.nic.Index}
 	default:
-		return fib.Query{To: q.local, From: q.remote, IIF: q.nic.Index}
+		return fib.Query{To: q.local, From: q.remote, IIF: q.arrival.Index}
 	}
 }
 
@@ -59,7 +60,7 @@ func questions(cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) []questi
 			all = append(all, a.flows()...)
 			all = append(all, a.bound()...)
 		}
-		if slices.ContainsFunc(d.RPFilter, func(w record.Device) bool { return w.Index == n.Link.Index && w.Value == int(config.RPFilterStrict) }) {
+		if d.Strict(n.Link.Index) {
 			all = append(all, spoofs(seen, n.Link)...)
 		}
 	}
@@ -85,14 +86,16 @@ func (a asker) flows() []question {
 			}
 			for _, local := range a.locals(s) {
 				for _, remote := range remotes {
-					q := question{nic: a.nic.Link, local: local, remote: remote, exit: exitOf(t, remote)}
+					q := question{nic: a.nic.Link, arrival: a.arrival(s), local: local, remote: remote, exit: exitOf(t, remote)}
 					if len(q.exit) == 0 && a.cfg.NoGateway == config.UseMain {
 						continue // main decides, as asked
 					}
 					q.kind = out
 					all = append(all, q)
 					q.kind = in
-					all = append(all, q)
+					if _, there := a.seen.LinkAt(q.arrival.Index); there {
+						all = append(all, q)
+					}
 				}
 			}
 		}
@@ -100,9 +103,20 @@ func (a asker) flows() []question {
 	return all
 }
 
+// arrival is the device by which packets for a source come in.
+func (a asker) arrival(s plan.Source) fib.Link {
+	if s.Arrival.Index != 0 {
+		return s.Arrival
+	}
+	return a.nic.Link
+}
+
 // bound asks for sockets that are bound to the NIC alone. Where none of its
 // tables has a route IPv4 believes the remote on-link; there is nothing to ask.
 func (a asker) bound() []question {
+	if a.nic.RepliesOnly() {
+		return nil // such sockets go by the NIC's own attachment, or by main
+	}
 	var all []question
 	var asked []netip.Addr
 	for _, t := range a.nic.Tables {
@@ -265,7 +279,7 @@ func spoofs(seen *fib.Snapshot, nic fib.Link) []question {
 		if !ok || !a.Prefix.Addr().Is4() || other.Index == nic.Index || other.Loopback || !other.Up {
 			continue
 		}
-		q := question{kind: spoof, nic: nic, local: a.Prefix.Addr(), other: other, remote: neighbour(seen, a.Prefix)}
+		q := question{kind: spoof, nic: nic, arrival: nic, local: a.Prefix.Addr(), other: other, remote: neighbour(seen, a.Prefix)}
 		if q.remote.IsValid() {
 			all = append(all, q)
 		}

@@ -317,7 +317,7 @@ func TestQuestionsInKernelWords(t *testing.T) {
 		"spoof": {spoof, fib.Query{To: local, From: remote, IIF: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := question{kind: tc.kind, nic: net1, local: local, remote: remote}
+			q := question{kind: tc.kind, nic: net1, arrival: net1, local: local, remote: remote}
 			if got := q.query(); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}

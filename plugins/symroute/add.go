@@ -22,13 +22,25 @@ func add(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	p, err := enter(args, key, cfg.DataDir, kernel.Exclusive)
+	p, err := enter(args, key, cfg, kernel.Exclusive)
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	p.takeOver()
-	in := p.input(cfg)
+	err = p.setUp(args)
+	if errors.Is(err, kernel.ErrAppeared) {
+		if err := p.observe(); err != nil {
+			return err
+		}
+		return p.setUp(args)
+	}
+	return err
+}
+
+// setUp plans and establishes what was asked for.
+func (p *pod) setUp(args *skel.CmdArgs) error {
+	in := p.input()
 	desired, err := plan.Build(in)
 	if err != nil {
 		return err
@@ -39,12 +51,12 @@ func add(args *skel.CmdArgs) error {
 		warn("%s", note)
 	}
 	if len(desired.NICs) == 0 {
-		return passOn(cfg)
+		return passOn(p.cfg)
 	}
-	if len(cfg.Prev.IPs) > 0 && len(desired.NICs[0].Sources) == 0 {
+	if len(p.cfg.Prev.IPs) > 0 && len(desired.NICs[0].Sources) == 0 {
 		warn("none of the addresses in prevResult is %s's: it gets no source rules", args.IfName)
 	}
-	return p.establish(cfg, in, desired)
+	return p.establish(in, desired)
 }
 
 // unknown reports whether what was there before the attachment came cannot be
@@ -64,7 +76,7 @@ func passOn(cfg *config.Config) error {
 
 // establish carries the plan out and prints the result, or leaves everything as
 // it was.
-func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err error) {
+func (p *pod) establish(in plan.Input, d *plan.Desired) (err error) {
 	var undo undoing
 	defer func() {
 		if undo.kept {
@@ -94,12 +106,12 @@ func (p *pod) establish(cfg *config.Config, in plan.Input, d *plan.Desired) (err
 			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
-	if cfg.Verify {
-		if err := p.verify(cfg, d); err != nil {
+	if p.cfg.Verify {
+		if err := p.verify(d); err != nil {
 			return err
 		}
 	}
-	if err := passOn(cfg); err != nil {
+	if err := passOn(p.cfg); err != nil {
 		return err
 	}
 	undo.kept = true
@@ -133,15 +145,16 @@ func (p *pod) forget() error {
 }
 
 // verify asks CHECK's symmetry questions. What was seen before the changes is
-// enough to ask them; to explain a wrong answer the present is read.
-func (p *pod) verify(cfg *config.Config, d *plan.Desired) error {
-	if len(symmetry.Check(p.ns, cfg, p.seen, d)) == 0 {
+// enough to ask them, unless addresses have come; to explain a wrong answer the
+// present is read.
+func (p *pod) verify(d *plan.Desired) error {
+	if d.Server == nil && len(symmetry.Check(p.ns, p.cfg, p.seen, d)) == 0 {
 		return nil
 	}
 	if err := p.observe(); err != nil {
 		return err
 	}
-	if wrong := symmetry.Check(p.ns, cfg, p.seen, d); len(wrong) > 0 {
+	if wrong := symmetry.Check(p.ns, p.cfg, p.seen, d); len(wrong) > 0 {
 		return fmt.Errorf("routing would not be symmetric: %w", wrong)
 	}
 	return nil

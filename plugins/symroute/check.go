@@ -6,6 +6,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
@@ -18,18 +19,18 @@ func check(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	p, err := enter(args, key, cfg.DataDir, kernel.Shared)
+	p, err := enter(args, key, cfg, kernel.Shared)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	in := p.input(cfg)
+	in := p.input()
 	in.Then = plan.RememberedMain(p.seen, p.mine)
 	desired, err := plan.Build(in)
 	if err != nil {
 		return err
 	}
-	if len(desired.NICs) == 0 && p.mine != nil && (len(p.mine.Tables) > 0 || len(p.mine.RPFilter.Wants) > 0) {
+	if len(desired.NICs) == 0 && p.mine != nil && (len(p.mine.Tables) > 0 || len(p.mine.Settings[fib.RPFilter].Wants) > 0) {
 		return plan.Deviations{{Kind: plan.Missing, What: "the interface " + args.IfName, Want: "present, as it was on ADD", Got: "none"}}
 	}
 	for _, note := range plan.Uncovered(p.seen, desired) {

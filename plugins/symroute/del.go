@@ -23,12 +23,12 @@ func del(args *skel.CmdArgs) error {
 		return err
 	}
 	key := keyOf(args, conf.Network)
-	p, err := enter(args, key, conf.DataDir, kernel.Exclusive)
+	p, err := enterToRemove(args, key, conf, kernel.Exclusive)
 	if errors.Is(err, kernel.ErrBusy) {
 		// Any process of the pod can lock its own namespace, and must not be able
 		// to keep the runtime from taking the pod down.
 		warn("%v: going on without the lock", err)
-		p, err = enter(args, key, conf.DataDir, kernel.None)
+		p, err = enterToRemove(args, key, conf, kernel.None)
 	}
 	if errors.Is(err, kernel.ErrGone) {
 		forgetEverywhere(record.NewStore(conf.DataDir), key)
@@ -54,7 +54,7 @@ func (p *pod) belongsToAnother() bool {
 }
 
 func (p *pod) remove() error {
-	ops := plan.Removal(p.input(nil))
+	ops := plan.Removal(p.input())
 	if p.mine == nil && len(ops) > 0 {
 		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings and the main table stay as they are",
 			p.key.IfName, p.key.ContainerID)

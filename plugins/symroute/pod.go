@@ -21,6 +21,7 @@ type pod struct {
 	store    record.Store
 	identity string
 	key      record.Key
+	cfg      *config.Config // nil for DEL, which needs none
 	seen     *fib.Snapshot
 	mine     *record.Attachment
 	others   []record.Attachment
@@ -28,14 +29,23 @@ type pod struct {
 	replaced []record.Attachment
 }
 
-// enter opens the pod and reads what every verb needs of it. The caller closes
-// it.
-func enter(args *skel.CmdArgs, key record.Key, dataDir string, lock kernel.Lock) (*pod, error) {
+// enter opens the pod and reads what a verb with a configuration needs of it. The
+// caller closes it.
+func enter(args *skel.CmdArgs, key record.Key, cfg *config.Config, lock kernel.Lock) (*pod, error) {
+	return open(args, &pod{store: record.NewStore(cfg.DataDir), key: key, cfg: cfg}, lock)
+}
+
+// enterToRemove does the same for DEL.
+func enterToRemove(args *skel.CmdArgs, key record.Key, conf *config.Teardown, lock kernel.Lock) (*pod, error) {
+	return open(args, &pod{store: record.NewStore(conf.DataDir), key: key}, lock)
+}
+
+func open(args *skel.CmdArgs, p *pod, lock kernel.Lock) (*pod, error) {
 	ns, err := kernel.Enter(args.Netns, lock)
 	if err != nil {
 		return nil, fmt.Errorf("CNI_NETNS: %w", err)
 	}
-	p := &pod{ns: ns, store: record.NewStore(dataDir), key: key}
+	p.ns = ns
 	if err := p.read(); err != nil {
 		return nil, errors.Join(err, ns.Close())
 	}
@@ -83,26 +93,32 @@ func (p *pod) takeOver() {
 	p.others = others
 }
 
-// observe reads the namespace, with the source tables of the attachment.
+// observe reads the namespace, with the source tables that matter.
 func (p *pod) observe() (err error) {
 	if p.seen, err = p.ns.Observe(); err != nil {
 		return err
 	}
-	return p.ns.ReadTables(p.seen, plan.Tables(p.input(nil))...)
+	in := p.input()
+	if plan.ReadsARP(in) {
+		if err := p.ns.ReadARP(p.seen); err != nil {
+			return err
+		}
+	}
+	return p.ns.ReadTables(p.seen, plan.Tables(in)...)
 }
 
 // input is what a plan depends on.
-func (p *pod) input(cfg *config.Config) plan.Input {
+func (p *pod) input() plan.Input {
 	in := plan.Input{
-		Config: cfg,
+		Config: p.cfg,
 		Key:    p.key,
 		Seen:   p.seen,
 		Mine:   p.mine,
 		Others: p.others,
 		Vacant: p.ns.Vacant,
 	}
-	if cfg != nil && cfg.Prev != nil {
-		for _, itf := range cfg.Prev.Interfaces {
+	if p.cfg != nil && p.cfg.Prev != nil {
+		for _, itf := range p.cfg.Prev.Interfaces {
 			// Some plugins name no sandbox for the interface they were called for.
 			itsOwn := itf.Name == p.key.IfName && itf.Sandbox == ""
 			in.InPod = append(in.InPod, itsOwn || p.ns.Holds(itf.Sandbox))

@@ -86,7 +86,7 @@ func answer(p packet, found fib.Route, err error) (fib.Route, error) {
 // validateSource is the kernel's reverse-path filter (__fib_validate_source).
 func (s *state) validateSource(p packet) error {
 	l, _ := s.link(p.iif)
-	mode := max(s.all, l.RPFilter)
+	mode := max(s.all.RPFilter, l.RPFilter)
 	if mode == 0 && !s.customRules {
 		if s.isLocal(p.from) {
 			return unix.EINVAL

@@ -31,8 +31,8 @@ func New(s *fib.Snapshot) *Namespace {
 		links:     s.Links,
 		addresses: s.Addresses,
 		rules:     s.Rules,
-		all:       s.RPFilterAll,
-		def:       s.RPFilterDefault,
+		all:       s.All,
+		def:       s.Default,
 	}}
 	for _, r := range s.Routes {
 		if r.Table != unix.RT_TABLE_LOCAL {
@@ -53,7 +53,7 @@ type state struct {
 	// routes are in the order in which the kernel lists them. One of IPv6 has
 	// exactly one hop, which keeps its weight.
 	routes   []fib.Route
-	all, def int
+	all, def fib.Settings
 	// customRules is set for good once an IPv4 rule was added
 	// (net->ipv4.fib_has_custom_rules).
 	customRules bool
@@ -74,11 +74,11 @@ func (s state) clone() state {
 func (n *Namespace) Observe() (*fib.Snapshot, error) {
 	now := n.now.clone()
 	s := &fib.Snapshot{
-		Links:           now.links,
-		Addresses:       now.addresses,
-		Rules:           now.rules,
-		RPFilterAll:     now.all,
-		RPFilterDefault: now.def,
+		Links:     now.links,
+		Addresses: now.addresses,
+		Rules:     now.rules,
+		All:       now.all,
+		Default:   now.def,
 	}
 	return s, n.ReadTables(s, unix.RT_TABLE_MAIN)
 }
@@ -157,6 +157,14 @@ func alreadySo(op plan.Op, err error) bool {
 		return gone || errors.Is(err, unix.ESRCH)
 	case plan.Set:
 		return errors.Is(err, unix.ENOENT)
+	case plan.AddAddress:
+		return gone || errors.Is(err, unix.EEXIST)
+	case plan.DelAddress:
+		return gone || errors.Is(err, unix.EADDRNOTAVAIL)
+	case plan.MakeLink:
+		return errors.Is(err, unix.EEXIST)
+	case plan.DelLink, plan.SetLink:
+		return gone
 	}
 	return false
 }
@@ -179,6 +187,16 @@ func (n *Namespace) apply(op plan.Op) error {
 		return n.putIn(op)
 	case plan.Set:
 		return n.request(func(s *state) error { return s.set(op) })
+	case plan.AddAddress:
+		return n.request(func(s *state) error { return s.addAddress(op.Address) })
+	case plan.DelAddress:
+		return n.request(func(s *state) error { return s.delAddress(op.Address) })
+	case plan.MakeLink:
+		return n.request(func(s *state) error { return s.makeLink(op) })
+	case plan.DelLink:
+		return n.request(func(s *state) error { return s.delLink(op.Index) })
+	case plan.SetLink:
+		return n.request(func(s *state) error { return s.setLink(op) })
 	}
 	return fmt.Errorf("unknown operation %T", op)
 }
@@ -271,32 +289,29 @@ func (n *Namespace) appendOrphan(r fib.Route) error {
 
 // set writes a setting of conf/DEVICE.
 func (s *state) set(op plan.Set) error {
-	switch {
-	case op.Device == "all" && op.Key == "rp_filter":
-		s.all = op.Value
-		return nil
-	case op.Device == "default" && op.Key == "rp_filter":
-		s.def = op.Value
-		return nil
+	settings, ok := s.settings(op.Device)
+	if ok {
+		if at := settings.At(op.Key); at != nil {
+			*at = op.Value
+			return nil
+		}
 	}
-	i := slices.IndexFunc(s.links, func(l fib.Link) bool { return l.Name == op.Device && l.HasIPv4 })
+	return fmt.Errorf("conf/%s/%s: %w", op.Device, op.Key, unix.ENOENT)
+}
+
+// settings finds the settings of a device, of "all" or of "default".
+func (s *state) settings(device string) (*fib.Settings, bool) {
+	switch device {
+	case "all":
+		return &s.all, true
+	case "default":
+		return &s.def, true
+	}
+	i := slices.IndexFunc(s.links, func(l fib.Link) bool { return l.Name == device && l.HasIPv4 })
 	if i < 0 {
-		return fmt.Errorf("conf/%s/%s: %w", op.Device, op.Key, unix.ENOENT)
+		return nil, false
 	}
-	l := &s.links[i]
-	switch op.Key {
-	case "rp_filter":
-		l.RPFilter = op.Value
-	case "arp_ignore":
-		l.ARPIgnore = op.Value
-	case "arp_announce":
-		l.ARPAnnounce = op.Value
-	case "arp_filter":
-		l.ARPFilter = op.Value
-	default:
-		return fmt.Errorf("conf/%s/%s: %w", op.Device, op.Key, unix.ENOENT)
-	}
-	return nil
+	return &s.links[i].Settings, true
 }
 
 func (s *state) hasIPv4Address(index int) bool {
