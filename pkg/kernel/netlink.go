@@ -76,6 +76,12 @@ func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
 		}
 		var got [][]byte
 		a, err := s.receive(func(b []byte) { got = append(got, b) })
+		if errors.Is(err, unix.EBUSY) {
+			// An earlier dump, which was given up on, has not ended: reading on is
+			// what ends it (__netlink_dump_start).
+			last = nil
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -97,14 +97,33 @@ func withTunnels(in Input) Input {
 		if _, ok := seen.Link(l.Name); ok {
 			continue
 		}
-		for _, other := range seen.Links {
-			l.Index = max(l.Index, other.Index+1)
-		}
+		l.Index = freeIndex(seen, in.attachments())
 		l.HasIPv4, l.IPv6, l.AnyToAny, l.Settings = true, true, true, seen.Default
 		seen.Links = append(slices.Clip(seen.Links), l)
 	}
 	in.Seen = &seen
 	return in
+}
+
+// freeIndex is an index that no device has, nor had one that is remembered.
+func freeIndex(seen fib.Snapshot, attachments []record.Attachment) int {
+	last := 0
+	for _, l := range seen.Links {
+		last = max(last, l.Index)
+	}
+	for _, a := range attachments {
+		for _, s := range a.Settings {
+			for _, d := range slices.Concat(s.Devices, s.Wants) {
+				last = max(last, d.Index)
+			}
+		}
+		for _, r := range decodeRoutes(&seen, a.Main) {
+			for _, h := range r.Hops {
+				last = max(last, h.Index)
+			}
+		}
+	}
+	return last + 1
 }
 
 // realServer plans what a real server has; nil where the pod is none.
@@ -443,7 +462,7 @@ func tunnelRemoval(in Input, stays *RealServer) []Op {
 		return nil
 	}
 	var ops []Op
-	for _, t := range in.Mine.LVS.Devices {
+	for _, t := range slices.Backward(in.Mine.LVS.Devices) {
 		_, wanted := find(stays.Tunnels, t.Index)
 		used := slices.ContainsFunc(in.Others, func(o record.Attachment) bool { _, used := tunnelUsed(o, t.Index); return used })
 		if wanted || used || !tunnelPresent(in.Seen, t) {

@@ -507,6 +507,9 @@ func (m *model) text() []string {
 	for _, r := range s.Routes {
 		out = append(out, fmt.Sprintf("%s route %s", option(r.Family), r))
 	}
+	slices.SortFunc(s.Addresses, func(a, b fib.Address) int { // their order means nothing here
+		return order.Or(order.Compare(a.Index, b.Index), a.Prefix.Addr().Compare(b.Prefix.Addr()))
+	})
 	for _, a := range s.Addresses {
 		l, _ := s.LinkAt(a.Index)
 		out = append(out, fmt.Sprintf("%s dev %s, deprecated %t", a.Prefix, l.Name, a.Deprecated))

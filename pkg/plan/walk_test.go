@@ -101,6 +101,7 @@ func (w *comings) add(nic string) {
 	a, again := w.here[nic]
 	if !again || w.IntN(3) == 0 {
 		a = member(nic, []string{"yield", "take", "keep"}[w.IntN(3)])
+		a.conf += []string{"", "", `, "arp": "isolate"`, w.realServer(nic, "dr"), w.realServer(nic, "tunnel")}[w.IntN(5)]
 	}
 	w.log = append(w.log, "ADD "+nic+" "+a.conf)
 	before := w.pod.kernel.text()
@@ -115,6 +116,11 @@ func (w *comings) add(nic string) {
 	}
 	w.apply(ops)
 	w.check()
+}
+
+// realServer makes the pod a real server by a NIC.
+func (w *comings) realServer(nic, mode string) string {
+	return fmt.Sprintf(`, "lvs": {"mode": %q, "vips": ["10.99.0.%d", "2001:db8:99::%d"]}`, mode, nic[3], nic[3])
 }
 
 func (w *comings) del(nic string) {
