@@ -45,8 +45,12 @@ func nearMiss(key string) (remedy string) {
 		return `"mainDefault" for who owns the default route in main, or "gateways" for its next hop`
 	case "nogw", "nogateways":
 		return `"noGateway"`
-	case "source", "sourceaddress", "sourceaddresses", "address", "addresses", "vip", "vips", "virtualip", "virtualips":
+	case "source", "sourceaddress", "sourceaddresses", "address", "addresses":
 		return `"sources"`
+	case "vip", "vips", "virtualip", "virtualips":
+		return `"sources", or for an LVS real server "lvs": {"vips": ...}`
+	case "ipvs", "realserver", "replyby":
+		return `"lvs"`
 	case "route", "staticroutes", "extraroutes":
 		return `"routes"`
 	case "tables", "tableid", "tablenumber", "routetable", "routingtable":

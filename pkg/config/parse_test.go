@@ -569,8 +569,9 @@ func TestNearMisses(t *testing.T) {
 		},
 		`"noGateway"`: {"no_gateway", "nogateway", "no-gateway", "noGw", "noGateways"},
 		`"sources"`: {
-			"source", "Sources", "address", "addresses", "vip", "vips", "VIPs", "virtualIP", "virtualIPs", "sourceAddresses", "source_address",
+			"source", "Sources", "address", "addresses", "sourceAddresses", "source_address",
 		},
+		`"sources", or for an LVS real server "lvs": {"vips": ...}`: {"vip", "vips", "VIPs", "virtualIP", "virtualIPs"},
 		`"routes"`:  {"route", "Routes", "staticRoutes", "extraRoutes"},
 		`"viaMain"`: {"via_main", "viamain", "via-main", "ViaMain"},
 		`"mainDefault"`: {
@@ -580,7 +581,7 @@ func TestNearMisses(t *testing.T) {
 		`"priority"`:          {"rulePriority", "rule_priority", "prio", "Priority", "rulePrio", "rulesPriority"},
 		`"arp"`:               {"ARP", "Arp"},
 		`"arp": "isolate"`:    {"arpIsolate", "arp_isolate", "isolateArp", "arp_ignore", "arp_announce", "arpFilter"},
-		`"lvs"`:               {"LVS"},
+		`"lvs"`:               {"LVS", "ipvs", "realServer", "replyBy"},
 		`"checkDestinations"`: {"checkdestinations", "check_destinations", "checkDestination", "destinations"},
 		`"requireGateway"`:    {"require_gateway", "requiregateway", "requireGateways"},
 		`"verify"`:            {"Verify", "VERIFY"},
@@ -639,7 +640,7 @@ func TestReference(t *testing.T) {
 		t.Fatalf("the last plugin is %v", ours["type"])
 	}
 	for _, key := range ownKeys() {
-		if _, ok := ours[key]; !ok && key != "lvs" { // lvs is refused for now
+		if _, ok := ours[key]; !ok {
 			t.Errorf("the reference has no %s", key)
 		}
 	}
@@ -674,6 +675,7 @@ func TestReference(t *testing.T) {
 		Table:             7400,
 		Priority:          32000,
 		ARP:               ARPIsolate,
+		LVS:               &LVS{Mode: LVSTunnel, VIPs: addrs("10.20.73.30"), ReplyBy: "eth0", Device: "tunl0"},
 		CheckDestinations: addrs("203.0.113.10", "2001:db8:ffff::10"),
 		RequireGateway:    true,
 		Verify:            true,
