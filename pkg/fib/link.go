@@ -21,6 +21,9 @@ type Link struct {
 	// AnyToAny is set for a tunnel that accepts packets of everybody to every
 	// address of ours, as the kernel's fallback devices do (tunl0, ip6tnl0).
 	AnyToAny bool
+	// Inside is the protocol of the packets that a tunnel carries (IPPROTO_IPIP,
+	// IPPROTO_IPV6 ...); 0: any that its kind can.
+	Inside uint8
 	// The device's own IPv4 settings (/proc/sys/net/ipv4/conf/NAME/*).
 	// HasIPv4 is false where it has none (an MTU below 68).
 	HasIPv4 bool
@@ -110,6 +113,9 @@ func (l *Link) decodeInfo(b []byte) error {
 		case err != nil:
 		case l.Kind == "vrf" && a.kind == unix.IFLA_VRF_TABLE:
 			l.VRFTable, err = a.u32()
+		case l.Kind != KindIPIP && l.Kind != KindIP6Tunnel: // others number their attributes otherwise
+		case a.kind == iflaIPTunnelProto:
+			l.Inside, err = a.u8()
 		case a.kind == iflaIPTunnelLocal || a.kind == iflaIPTunnelRemote:
 			l.AnyToAny = l.AnyToAny && allZero(a.value)
 		}
@@ -126,10 +132,11 @@ const (
 	KindIP6Tunnel = "ip6tnl"
 )
 
-// Attributes of a tunnel, uapi/linux/if_tunnel.h: IFLA_IPTUN_LOCAL and _REMOTE.
+// Attributes of a tunnel, uapi/linux/if_tunnel.h: IFLA_IPTUN_LOCAL, _REMOTE, _PROTO.
 const (
 	iflaIPTunnelLocal  = 2
 	iflaIPTunnelRemote = 3
+	iflaIPTunnelProto  = 9
 )
 
 func allZero(b []byte) bool {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -141,6 +142,24 @@ func (h Hop) appendGateway(b []byte, f Family) []byte {
 	// An IPv4 route through an IPv6 gateway (struct rtvia).
 	via := binary.NativeEndian.AppendUint16(nil, uint16(FamilyOf(h.Gateway)))
 	return appendAttr(b, unix.RTA_VIA, append(via, h.Gateway.AsSlice()...))
+}
+
+// WithoutAge drops from the payload of an RTM_NEWROUTE message what is left of the
+// route's lifetime.
+func WithoutAge(b []byte) []byte {
+	if len(b) < routeHeader {
+		return b
+	}
+	out := slices.Clone(b[:routeHeader])
+	for a, err := range attrs(b[routeHeader:]) {
+		if err != nil {
+			return b
+		}
+		if a.kind != unix.RTA_CACHEINFO {
+			out = append(out, a.raw...)
+		}
+	}
+	return out
 }
 
 // DecodeRoute reads the payload of an RTM_NEWROUTE message.

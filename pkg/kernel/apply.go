@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -108,7 +109,7 @@ func (n *Namespace) apply(op plan.Op) error {
 	case plan.Set:
 		return writeSetting(op.Device, op.Key, op.Value)
 	case plan.AddAddress:
-		return n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeAddress(op.Address))
+		return n.addAddress(op.Address)
 	case plan.DelAddress:
 		return n.do(unix.RTM_DELADDR, 0, fib.EncodeAddress(op.Address))
 	case plan.MakeLink:
@@ -121,8 +122,28 @@ func (n *Namespace) apply(op plan.Op) error {
 	return fmt.Errorf("unknown operation %T", op)
 }
 
-// ErrAppeared is wrapped by the error of an Apply that was to make a device which
-// the kernel has made by itself: it makes the fallback devices of a tunnel module
+// addAddress configures an address and waits until packets for it are taken: of
+// IPv6 the kernel adds the route later, in a worker (addrconf_dad_work), be it
+// without duplicate address detection.
+func (n *Namespace) addAddress(a fib.Address) error {
+	if err := n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeAddress(a)); err != nil {
+		return err
+	}
+	for range addressTries {
+		r, err := n.Ask(fib.Query{To: a.Prefix.Addr()})
+		if err == nil && r.Type == unix.RTN_LOCAL {
+			break // else: CHECK will say so
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
+}
+
+// addressTries bounds the wait for an address, in milliseconds.
+const addressTries = 2000
+
+// ErrAppeared is wrapped by the error of an Apply that was to make a device where
+// the kernel has made one by itself: it makes the fallback devices of a tunnel module
 // in every namespace when that is loaded, and it is loaded by the first request for
 // such a device (rtnl_newlink, ip_tunnel_init_net).
 var ErrAppeared = errors.New("the kernel made the device itself")
@@ -134,7 +155,7 @@ func (n *Namespace) makeLink(op plan.MakeLink) error {
 		return err
 	}
 	links, lerr := dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
-	if lerr == nil && slices.ContainsFunc(links, func(l fib.Link) bool { return l.Name == op.Name && l.Kind == op.Kind }) {
+	if lerr == nil && slices.ContainsFunc(links, func(l fib.Link) bool { return l.Kind == op.Kind && l.AnyToAny }) {
 		return fmt.Errorf("%w: %w", ErrAppeared, err)
 	}
 	return err

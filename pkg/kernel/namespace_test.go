@@ -311,6 +311,9 @@ func TestIdentity(t *testing.T) {
 		for i := range 50 { // each of which is gone before the next comes
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
 				id := identityOf(t, newNetns(t).path)
+				if strings.Contains(id, "-inode-") {
+					t.Skip("this kernel has no cookie for namespaces (Linux 5.14): container IDs keep them apart")
+				}
 				if before, ok := seen[id]; ok {
 					t.Errorf("%s was that of namespace %d, and is that of %d", id, before, i)
 				}

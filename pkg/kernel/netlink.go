@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
 )
 
 // ErrNoAnswer is wrapped by the error of a request whose answer did not arrive:
@@ -85,12 +87,23 @@ func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !a.interrupted && (a.parts <= 1 || (last != nil && slices.EqualFunc(last, got, bytes.Equal))) {
+		if !a.interrupted && (a.parts <= 1 || (last != nil && slices.EqualFunc(last, got, sameMessage(kind)))) {
 			return got, nil
 		}
 		last = got
 	}
 	return nil, fmt.Errorf("%w: the routing state changed during each of %d reads", unix.EAGAIN, dumpTries)
+}
+
+// sameMessage tells whether two messages of a dump say the same. What is left of a
+// route's lifetime does not count: it ticks.
+func sameMessage(kind uint16) func(a, b []byte) bool {
+	if kind != unix.RTM_GETROUTE {
+		return bytes.Equal
+	}
+	return func(a, b []byte) bool {
+		return bytes.Equal(a, b) || bytes.Equal(fib.WithoutAge(a), fib.WithoutAge(b))
+	}
 }
 
 func (s *socket) send(kind, flags uint16, payload []byte) error {

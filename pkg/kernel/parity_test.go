@@ -36,6 +36,10 @@ func TestParity(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
+	steps := *paritySteps
+	if testing.Short() {
+		steps = min(steps, 100)
+	}
 	for i := range uint64(3) {
 		t.Run(fmt.Sprintf("seed %d", seed+i), func(t *testing.T) {
 			n := newNetns(t, append(twoNICs,
@@ -46,7 +50,7 @@ func TestParity(t *testing.T) {
 			)...)
 			n.set(t, 1, "ipv6/conf/far1/disable_ipv6")
 			w := newWalk(t, n, seed+i)
-			for range *paritySteps {
+			for range steps {
 				w.step(t)
 				if t.Failed() {
 					t.Fatalf("go test -run TestParity -parity.seed=%d", seed+i)

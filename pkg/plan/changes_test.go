@@ -168,6 +168,7 @@ func TestAddTwiceChangesNothing(t *testing.T) {
 		p.add(s.attachment)
 		first, _ := record.Find(p.records, s.key())
 		again := p.begin(s.attachment)
+		p.settle(s.attachment)
 		if len(again) > 0 {
 			t.Errorf("the second ADD wants to do:\n%s", opsText(again))
 		}

@@ -22,7 +22,7 @@ func Changes(in Input, d *Desired) []Op {
 	}
 	ops = append(ops, mainChanges(in, d)...)
 	ops = append(ops, settingChanges(withTunnels(in), d)...)
-	ops = append(ops, vipChanges(in, d.Server)...) // when no NIC answers for them any more
+	ops = append(ops, serverChanges(in, d.Server)...) // when no NIC answers for them any more
 	return append(ops, staleRules(in, d, rules)...)
 }
 
@@ -151,10 +151,10 @@ func removalOrder(rules []fib.Rule) []fib.Rule {
 // remembered of it. The settings and main go first and the owners' rules last:
 // a DEL that is killed can be done again.
 func Removal(in Input) []Op {
-	ops := vipRemoval(in, &RealServer{}) // before any NIC could answer for them again
+	ops := vipRemoval(in, nil) // before any NIC could answer for them again
 	if in.Mine != nil {
 		ops = append(ops, settingRemoval(in)...)
-		ops = append(ops, tunnelRemoval(in, &RealServer{})...)
+		ops = append(ops, tunnelRemoval(in, nil)...)
 	}
 	ops = append(ops, mainRemoval(in)...)
 	own := ownership(in)

@@ -56,7 +56,17 @@ func tunnelOf(l fib.Link) (tunnel, bool) {
 	if i < 0 {
 		return tunnel{}, false
 	}
-	return all[i], true
+	t := all[i]
+	t.carries = slices.DeleteFunc(slices.Clone(t.carries), func(f fib.Family) bool { return l.Inside != 0 && l.Inside != inside(f) })
+	return t, true
+}
+
+// inside is the protocol of a family's packets in others.
+func inside(f fib.Family) uint8 {
+	if f == fib.V4 {
+		return unix.IPPROTO_IPIP
+	}
+	return unix.IPPROTO_IPV6
 }
 
 // fallback is the tunnel of a family that the kernel makes in every namespace.
@@ -77,11 +87,9 @@ func tunnelFor(lvs *config.LVS, f fib.Family) fib.Link {
 	return l
 }
 
-// families lists the families of the VIPs.
-func families(lvs *config.LVS) []fib.Family {
-	return slices.DeleteFunc(slices.Collect(slices.Values([]fib.Family{fib.V4, fib.V6})), func(f fib.Family) bool {
-		return !slices.ContainsFunc(lvs.VIPs, func(v netip.Addr) bool { return fib.FamilyOf(v) == f })
-	})
+// uses reports whether any VIP is of a family.
+func uses(lvs *config.LVS, f fib.Family) bool {
+	return slices.ContainsFunc(lvs.VIPs, func(v netip.Addr) bool { return fib.FamilyOf(v) == f })
 }
 
 // withTunnels is the input with the tunnels in it that have to be made, as the
@@ -92,9 +100,9 @@ func withTunnels(in Input) Input {
 		return in
 	}
 	seen := *in.Seen
-	for _, f := range families(lvs) {
+	for _, f := range fib.Families() {
 		l := tunnelFor(lvs, f)
-		if _, ok := seen.Link(l.Name); ok {
+		if _, ok := seen.Link(l.Name); ok || !uses(lvs, f) {
 			continue
 		}
 		l.Index = freeIndex(seen, in.attachments())
@@ -138,19 +146,14 @@ func realServer(in, actual Input, links []fib.Link) (*RealServer, error) {
 		return nil, err
 	}
 	devices := map[fib.Family]fib.Link{}
-	for _, f := range families(lvs) {
-		if f == fib.V6 && !rs.reply.IPv6 {
-			return nil, config.Faults{{Path: "lvs.vips", Problem: fmt.Sprintf("holds IPv6 addresses, but IPv6 is off on %s", rs.reply.Name)}}
+	for _, f := range fib.Families() {
+		if !uses(lvs, f) {
+			continue
 		}
-		if lvs.Mode == config.LVSDirect {
-			devices[f], err = loopbackLink(in)
-		} else {
-			devices[f], err = tunnelLink(in, actual, f)
-		}
-		if err != nil {
+		if devices[f], err = rs.device(in, actual, f); err != nil {
 			return nil, err
 		}
-		if !devices[f].Loopback && !slices.ContainsFunc(rs.Tunnels, func(l fib.Link) bool { return l.Index == devices[f].Index }) {
+		if _, known := linkAt(rs.Tunnels, devices[f].Index); !known && !devices[f].Loopback {
 			rs.Tunnels = append(rs.Tunnels, devices[f])
 		}
 	}
@@ -158,9 +161,66 @@ func realServer(in, actual Input, links []fib.Link) (*RealServer, error) {
 		if err := notOnNIC(in, v); err != nil {
 			return nil, err
 		}
-		rs.VIPs = append(rs.VIPs, vip(v, devices[fib.FamilyOf(v)]))
+		want := vip(v, devices[fib.FamilyOf(v)])
+		if there, foreign := foreignVIP(in, want); foreign {
+			want = there // theirs to configure, and to take away
+		}
+		rs.VIPs = append(rs.VIPs, want)
 	}
 	return rs, nil
+}
+
+// device finds where VIPs of a family are.
+func (rs *RealServer) device(in, actual Input, f fib.Family) (fib.Link, error) {
+	switch {
+	case f == fib.V6 && !rs.reply.IPv6:
+		return fib.Link{}, config.Faults{{Path: "lvs.vips", Problem: fmt.Sprintf("holds IPv6 addresses, but IPv6 is off on %s", rs.reply.Name)}}
+	case in.Config.LVS.Mode == config.LVSDirect:
+		return loopbackLink(in)
+	}
+	return tunnelLink(in, actual, f)
+}
+
+// foreignVIP finds a VIP that somebody else has configured on its device.
+func foreignVIP(in Input, v fib.Address) (fib.Address, bool) {
+	a, ok := addressAt(in.Seen, v.Index, v.Prefix.Addr())
+	return a, ok && a.Protocol != Protocol && !in.remembersVIP(v)
+}
+
+// remembersVIP reports whether the attachment configured an address, in any of the
+// states that it may be in.
+func (in Input) remembersVIP(a fib.Address) bool {
+	return in.Mine != nil && slices.ContainsFunc(in.Mine.States(), func(s record.Attachment) bool {
+		return s.LVS != nil && slices.Contains(s.LVS.Addresses, rememberedVIP(a))
+	})
+}
+
+func rememberedVIP(a fib.Address) record.VIP {
+	return record.VIP{Index: a.Index, Address: a.Prefix.Addr()}
+}
+
+func addressAt(s *fib.Snapshot, index int, ip netip.Addr) (fib.Address, bool) {
+	i := slices.IndexFunc(s.Addresses, func(a fib.Address) bool { return a.Index == index && a.Prefix.Addr() == ip })
+	if i < 0 {
+		return fib.Address{}, false
+	}
+	return s.Addresses[i], true
+}
+
+// notes tells of VIPs that the kernel may choose as source because somebody else
+// has configured them so.
+func (rs *RealServer) notes() []string {
+	if rs == nil {
+		return nil
+	}
+	var out []string
+	for _, v := range rs.VIPs {
+		if v.Protocol != Protocol && v.Prefix.Addr().Is6() && !v.Deprecated {
+			out = append(out, fmt.Sprintf("the VIP %s was there before, and the kernel may choose it as source of the pod's own connections: "+
+				"give it a preferred lifetime of 0 (ip addr change %s dev %s preferred_lft 0)", v, v.Prefix, rs.deviceName(v.Index)))
+		}
+	}
+	return out
 }
 
 // vip is a VIP as it is configured. In IPv4 its scope, in IPv6 its lifetime keeps
@@ -229,12 +289,21 @@ func tunnelLink(in, actual Input, f fib.Family) (fib.Link, error) {
 	}
 	t, ok := tunnelOf(l)
 	switch {
+	case f == fib.V4 && losesRoutes(in.Seen, l):
+		return l, fmt.Errorf("%w: %s has IPv4 routes and no address, and would lose them with the VIP (the kernel flushes them with the last address): give it one of its own", ErrState, l.Name)
 	case !ok:
 		return l, fault("%s is no tunnel that a director sends through (ipip, ip6tnl, sit, gre, ip6gre); name one in lvs.device, or remove the key", l.Name)
 	case !slices.Contains(t.carries, f):
-		return l, fault("%s, of kind %s, carries no %s packets, and lvs.vips has such addresses; name another device, or chain symroute once for each family", l.Name, l.Kind, f)
+		return l, fault("%s, of kind %s, carries no %s packets, and lvs.vips has such addresses; remove lvs.device (tunl0 and ip6tnl0 are then used), or name one that does", l.Name, l.Kind, f)
 	}
 	return l, nil
+}
+
+// losesRoutes reports whether a device has IPv4 routes and no address
+// (fib_inetaddr_event).
+func losesRoutes(s *fib.Snapshot, l fib.Link) bool {
+	return slices.ContainsFunc(s.Table(mainTable), func(r fib.Route) bool { return r.Family == fib.V4 && r.Uses(l.Index) }) &&
+		!slices.ContainsFunc(s.Addresses, func(a fib.Address) bool { return a.Index == l.Index && a.Prefix.Addr().Is4() })
 }
 
 // notOnNIC refuses a VIP that a NIC has, which would answer for it.
@@ -258,8 +327,8 @@ func silent(l fib.Link) bool {
 func (rs *RealServer) sources(own fib.Link) []Source {
 	var out []Source
 	for _, v := range rs.VIPs {
-		s := Source{Prefix: v.Prefix, Arrival: own}
-		if l, ok := find(rs.Tunnels, v.Index); ok {
+		s := Source{Prefix: fib.Host(v.Prefix.Addr()), Arrival: own}
+		if l, ok := linkAt(rs.Tunnels, v.Index); ok {
 			t, _ := tunnelOf(l)
 			s.Arrival = l
 			s.MaxMSS = maxMSS(s.Family(), own.MTU, rs.reply.MTU, t.overhead)
@@ -269,7 +338,7 @@ func (rs *RealServer) sources(own fib.Link) []Source {
 	return out
 }
 
-func find(links []fib.Link, index int) (fib.Link, bool) {
+func linkAt(links []fib.Link, index int) (fib.Link, bool) {
 	i := slices.IndexFunc(links, func(l fib.Link) bool { return l.Index == index })
 	if i < 0 {
 		return fib.Link{}, false
@@ -281,14 +350,19 @@ func find(links []fib.Link, index int) (fib.Link, bool) {
 // can wrap it: packets come by the one NIC, wrapped, and answers leave by the
 // other. 0 where nothing is known of the NICs.
 func maxMSS(f fib.Family, mtuIn, mtuOut, overhead uint32) uint32 {
-	headers := uint32(ipv4Header + tcpHeader)
-	if f == fib.V6 {
-		headers = ipv6Header + tcpHeader
-	}
+	headers := segmentHeaders(f)
 	if mtuIn <= overhead+headers || mtuOut <= headers {
 		return 0
 	}
 	return min(mtuIn-overhead, mtuOut) - headers
+}
+
+// segmentHeaders are the headers of a TCP segment, in bytes.
+func segmentHeaders(f fib.Family) uint32 {
+	if f == fib.V4 {
+		return ipv4Header + tcpHeader
+	}
+	return ipv6Header + tcpHeader
 }
 
 // tunnelModes wants loose mode of IPv4 tunnels: their packets are answered by
@@ -299,6 +373,9 @@ func (rs *RealServer) tunnelModes(in Input, want func(string, fib.Link, config.R
 		return nil
 	}
 	for _, l := range rs.Tunnels {
+		if !slices.ContainsFunc(rs.VIPs, func(v fib.Address) bool { return v.Index == l.Index && v.Prefix.Addr().Is4() }) {
+			continue
+		}
 		path := "interfaces." + l.Name + ".rpFilter"
 		switch mode, own := in.Config.Interfaces[l.Name]; {
 		case own && mode == config.RPFilterStrict:
@@ -313,30 +390,73 @@ func (rs *RealServer) tunnelModes(in Input, want func(string, fib.Link, config.R
 	return nil
 }
 
-// replyNIC is the NIC that replies leave by, where it is not the attachment's
-// own: it gets a table for the VIPs alone.
-func (rs *RealServer) replyNIC(in Input, own fib.Link) (NIC, bool) {
-	if rs == nil || rs.reply.Index == own.Index {
-		return NIC{}, false
+// replyNIC is the NIC that replies leave by, where it is none of the attachment's:
+// it gets a table for the VIPs alone.
+func (rs *RealServer) replyNIC(in Input, links []fib.Link) ([]NIC, error) {
+	if rs == nil {
+		return nil, nil
 	}
-	n := NIC{Link: rs.reply, replies: true, Sources: rs.sources(own)}
+	if _, own := linkAt(links, rs.reply.Index); own {
+		return nil, nil
+	}
+	n := NIC{Link: rs.reply, replies: true, Sources: rs.sources(links[0])}
 	for i, s := range n.Sources {
 		n.Sources[i].Exit = replyExit(in, n, s.Family())
 	}
-	return n, true
+	return []NIC{n}, missingGateway(in.Config, n)
 }
 
 // replyExit is how another NIC's packets leave: as its own attachment has it, or
 // by the default route that main has, or would have without us.
 func replyExit(in Input, n NIC, f fib.Family) []fib.Hop {
-	for _, table := range tablesOf(in.Seen.Rules, n.Link.Name) {
-		for _, r := range in.Seen.Table(table) {
-			if r.Family == f && r.IsDefault() && r.Uses(n.Link.Index) {
-				return normalHops(r.Hops)
-			}
+	routes := ownRoutesOf(in, n, f)
+	if in.Then != nil {
+		routes = remembered(in, 0)
+	}
+	for _, r := range routes {
+		if r.Family == f && r.IsDefault() {
+			return normalHops(r.Hops)
 		}
 	}
 	return exits{in: in, nic: n}.fromKernel(f)
+}
+
+// ownRoutesOf are the routes of another NIC in the source table of its own
+// attachment: of several the first that has a default.
+func ownRoutesOf(in Input, n NIC, f fib.Family) []fib.Route {
+	var best []fib.Route
+	for _, table := range tablesOf(in.Seen.Rules, n.Link.Name) {
+		routes := ofFamily(in.Seen.Table(table), f)
+		if slices.ContainsFunc(routes, fib.Route.IsDefault) {
+			return routes
+		}
+		if best == nil {
+			best = routes
+		}
+	}
+	return best
+}
+
+// mirrored are the ways of the NIC that replies leave by: those of its own
+// attachment, or what main has on its links.
+func (b *tableBuilder) mirrored(f fib.Family) []fib.Route {
+	out := slices.Clone(ownRoutesOf(b.in, b.nic, f))
+	for i := range out {
+		out[i].Table = b.table.Number
+	}
+	return append(out, slices.DeleteFunc(b.fromMain(f), func(r fib.Route) bool { return len(r.Gateways()) > 0 })...)
+}
+
+// remembered are the routes for replies by another NIC that ADD made, in a table.
+func remembered(in Input, table uint32) []fib.Route {
+	if in.Mine == nil || in.Mine.LVS == nil {
+		return nil
+	}
+	out := decodeRoutes(in.Seen, in.Mine.LVS.Replies)
+	for i := range out {
+		out[i].Table = table
+	}
+	return out
 }
 
 // tablesOf lists the source tables of a NIC, of whichever attachment.
@@ -347,59 +467,47 @@ func tablesOf(rules []fib.Rule, nic string) []uint32 {
 			out = append(out, r.Table)
 		}
 	}
+	slices.Sort(out) // that of its addresses is older than one of its VIPs
 	return out
 }
 
-// lvsMemory is what has to be remembered of a real server. What an earlier ADD
-// made, and has not been taken back, stays.
-func lvsMemory(in Input, rs *RealServer) *record.LVS {
-	m := &record.LVS{}
-	if in.Mine != nil && in.Mine.LVS != nil {
-		m.Addresses = slices.DeleteFunc(slices.Clone(in.Mine.LVS.Addresses), func(v record.VIP) bool { return !present(in.Seen, v) })
-		m.Devices = slices.DeleteFunc(slices.Clone(in.Mine.LVS.Devices), func(t record.Tunnel) bool { return !tunnelPresent(in.Seen, t) })
-	}
-	if rs != nil {
-		for _, a := range rs.VIPs {
-			if v := (record.VIP{Index: a.Index, Address: a.Prefix.Addr()}); !present(in.Seen, v) {
-				m.Addresses = append(m.Addresses, v)
-			}
-		}
-		for _, l := range rs.Tunnels {
-			if !slices.ContainsFunc(m.Devices, func(t record.Tunnel) bool { return t.Index == l.Index }) {
-				m.Devices = append(m.Devices, tunnelMemory(in, l))
-			}
-		}
-	}
-	if len(m.Addresses) == 0 && len(m.Devices) == 0 {
+// lvsMemory is what has to be remembered of a real server.
+func lvsMemory(in Input, d *Desired) *record.LVS {
+	if d.Server == nil {
 		return nil
+	}
+	m := &record.LVS{}
+	for _, a := range d.Server.VIPs {
+		if _, foreign := foreignVIP(in, a); !foreign {
+			m.Addresses = append(m.Addresses, rememberedVIP(a))
+		}
+	}
+	for _, l := range d.Server.Tunnels {
+		m.Devices = append(m.Devices, tunnelMemory(in, l))
+	}
+	for _, n := range d.NICs {
+		for _, t := range n.Tables {
+			for _, r := range t.Routes {
+				if n.replies {
+					m.Replies = append(m.Replies, fib.EncodeRoute(r))
+				}
+			}
+		}
 	}
 	return m
 }
 
 // tunnelMemory is how a tunnel was before the first attachment came that uses it.
 func tunnelMemory(in Input, l fib.Link) record.Tunnel {
-	for _, o := range in.Others {
-		if t, ok := tunnelUsed(o, l.Index); ok {
-			return t
+	for _, a := range in.attachments() {
+		for _, t := range a.Tunnels() {
+			if t.Index == l.Index && tunnelPresent(in.Seen, t) {
+				return t
+			}
 		}
 	}
 	_, exists := in.Seen.LinkAt(l.Index)
 	return record.Tunnel{Index: l.Index, Name: l.Name, Kind: l.Kind, Made: !exists, Down: !l.Up}
-}
-
-func tunnelUsed(a record.Attachment, index int) (record.Tunnel, bool) {
-	if a.LVS == nil {
-		return record.Tunnel{}, false
-	}
-	i := slices.IndexFunc(a.LVS.Devices, func(t record.Tunnel) bool { return t.Index == index })
-	if i < 0 {
-		return record.Tunnel{}, false
-	}
-	return a.LVS.Devices[i], true
-}
-
-func present(s *fib.Snapshot, v record.VIP) bool {
-	return slices.ContainsFunc(s.Addresses, func(a fib.Address) bool { return a.Index == v.Index && a.Prefix == fib.Host(v.Address) })
 }
 
 func tunnelPresent(s *fib.Snapshot, t record.Tunnel) bool {
@@ -421,54 +529,73 @@ func tunnelsMade(in Input, rs *RealServer) []Op {
 	return ops
 }
 
-// vipChanges sets tunnels up and configures the VIPs, and takes away what an
+// serverChanges sets tunnels up and configures the VIPs, and takes away what an
 // earlier ADD made of either and this one does not ask for.
-func vipChanges(in Input, rs *RealServer) []Op {
-	var ops []Op
-	kept := &RealServer{}
-	if rs != nil {
-		kept = rs
+func serverChanges(in Input, rs *RealServer) []Op {
+	return slices.Concat(rs.tunnelsUp(), rs.configureVIPs(in), vipRemoval(in, rs), tunnelRemoval(in, rs))
+}
+
+func (rs *RealServer) tunnelsUp() []Op {
+	if rs == nil {
+		return nil
 	}
-	for _, l := range kept.Tunnels {
+	var ops []Op
+	for _, l := range rs.Tunnels {
 		if !l.Up {
 			ops = append(ops, SetLink{Index: l.Index, Name: l.Name, Up: true})
 		}
 	}
-	for _, a := range kept.VIPs {
-		if v := (record.VIP{Index: a.Index, Address: a.Prefix.Addr()}); !present(in.Seen, v) {
-			ops = append(ops, AddAddress{a})
-		}
+	return ops
+}
+
+// configureVIPs configures the VIPs that are not there, and anew those that somebody
+// has made sources for the kernel to choose.
+func (rs *RealServer) configureVIPs(in Input) []Op {
+	if rs == nil {
+		return nil
 	}
-	ops = append(ops, vipRemoval(in, kept)...)
-	return append(ops, tunnelRemoval(in, kept)...)
+	var ops []Op
+	for _, a := range rs.VIPs {
+		there, ok := addressAt(in.Seen, a.Index, a.Prefix.Addr())
+		if ok && there.Deprecated == a.Deprecated {
+			continue
+		}
+		if ok {
+			ops = append(ops, DelAddress{there})
+		}
+		ops = append(ops, AddAddress{a})
+	}
+	return ops
 }
 
 // vipRemoval takes the attachment's VIPs away, but for those that stay.
 func vipRemoval(in Input, stays *RealServer) []Op {
 	var ops []Op
 	for _, a := range in.Seen.Addresses {
-		wanted := slices.ContainsFunc(stays.VIPs, func(v fib.Address) bool { return v.Index == a.Index && v.Prefix == a.Prefix })
-		if !wanted && ourVIP(in, a) {
+		if !stays.has(a) && ourVIP(in, a) {
 			ops = append(ops, DelAddress{a})
 		}
 	}
 	return ops
 }
 
+func (rs *RealServer) has(a fib.Address) bool {
+	return rs != nil && slices.ContainsFunc(rs.VIPs, func(v fib.Address) bool { return v.Index == a.Index && v.Prefix == a.Prefix })
+}
+
 // tunnelRemoval leaves the tunnels that nobody else uses as they were before, but
 // for those that stay.
 func tunnelRemoval(in Input, stays *RealServer) []Op {
-	if in.Mine == nil || in.Mine.LVS == nil {
+	if in.Mine == nil {
 		return nil
 	}
 	var ops []Op
-	for _, t := range slices.Backward(in.Mine.LVS.Devices) {
-		_, wanted := find(stays.Tunnels, t.Index)
-		used := slices.ContainsFunc(in.Others, func(o record.Attachment) bool { _, used := tunnelUsed(o, t.Index); return used })
-		if wanted || used || !tunnelPresent(in.Seen, t) {
+	for _, t := range slices.Backward(in.Mine.Tunnels()) {
+		l, _ := in.Seen.LinkAt(t.Index)
+		if stays.uses(t.Index) || in.othersUse(t.Index) || !tunnelPresent(in.Seen, t) {
 			continue
 		}
-		if l, _ := in.Seen.LinkAt(t.Index); t.Down && l.Up {
+		if t.Down && l.Up {
 			ops = append(ops, SetLink{Index: t.Index, Name: t.Name, Up: false})
 		}
 		if t.Made {
@@ -478,18 +605,47 @@ func tunnelRemoval(in Input, stays *RealServer) []Op {
 	return ops
 }
 
+func (rs *RealServer) uses(index int) bool {
+	if rs == nil {
+		return false
+	}
+	_, ok := linkAt(rs.Tunnels, index)
+	return ok
+}
+
+// othersUse reports whether another attachment uses a tunnel, or may still do so.
+func (in Input) othersUse(index int) bool {
+	return slices.ContainsFunc(in.Others, func(o record.Attachment) bool {
+		return slices.ContainsFunc(o.Tunnels(), func(t record.Tunnel) bool { return t.Index == index })
+	})
+}
+
 // ourVIP reports whether this attachment configured an address: it remembers it,
 // or else, where nothing is remembered, the kernel says so of a source of its own.
 func ourVIP(in Input, a fib.Address) bool {
 	if in.Mine != nil {
-		return in.Mine.LVS != nil && slices.ContainsFunc(in.Mine.LVS.Addresses, func(v record.VIP) bool {
-			return v.Index == a.Index && fib.Host(v.Address) == a.Prefix
-		})
+		return fib.IsHost(a.Prefix) && in.remembersVIP(a)
 	}
 	own := ownership(in)
 	return a.Protocol == Protocol && slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
 		return isSource(r) && r.From == a.Prefix && own.holds(r)
 	})
+}
+
+// LeftBehind lists the VIPs that DEL leaves where nothing is remembered and the
+// kernel does not tell who configured them (before Linux 5.18).
+func LeftBehind(in Input) []string {
+	own := ownership(in)
+	var out []string
+	for _, a := range in.Seen.Addresses {
+		l, ok := in.Seen.LinkAt(a.Index)
+		if ok && silent(l) && a.Protocol != Protocol && slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
+			return isSource(r) && r.From == fib.Host(a.Prefix.Addr()) && own.holds(r)
+		}) {
+			out = append(out, fmt.Sprintf("the address %s of %s stays: if it is a VIP of ours, take it away (ip addr del %s dev %s)", a, l.Name, a.Prefix, l.Name))
+		}
+	}
+	return out
 }
 
 // verifyServer looks for the VIPs and the tunnels.
@@ -509,11 +665,11 @@ func verifyServer(s *fib.Snapshot, rs *RealServer) Deviations {
 		out = append(out, Deviation{Kind: Missing, What: "the tunnel " + l.Name, Want: "present and up", Got: got})
 	}
 	for _, v := range rs.VIPs {
-		i := slices.IndexFunc(s.Addresses, func(a fib.Address) bool { return a.Index == v.Index && a.Prefix == v.Prefix })
+		there, ok := addressAt(s, v.Index, v.Prefix.Addr())
 		switch {
-		case i < 0:
+		case !ok:
 			out = append(out, Deviation{Kind: Missing, What: "the VIP " + v.String() + " on " + rs.deviceName(v.Index), Want: "present", Got: "none"})
-		case v.Deprecated && !s.Addresses[i].Deprecated:
+		case v.Deprecated && !there.Deprecated:
 			out = append(out, Deviation{
 				Kind: Setting, What: "the VIP " + v.String(), Want: "with a preferred lifetime of 0",
 				Got: "one that the kernel may choose as source",
@@ -525,7 +681,7 @@ func verifyServer(s *fib.Snapshot, rs *RealServer) Deviations {
 
 // deviceName names the device of a VIP.
 func (rs *RealServer) deviceName(index int) string {
-	if l, ok := find(rs.Tunnels, index); ok {
+	if l, ok := linkAt(rs.Tunnels, index); ok {
 		return l.Name
 	}
 	return "lo"

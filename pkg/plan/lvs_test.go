@@ -1,6 +1,8 @@
 package plan_test
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -144,6 +146,48 @@ func TestRealServer(t *testing.T) {
 				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7301 proto 73 advmss 1200`,
 		},
 		{
+			name: "a route's own size is no larger than its packets", pod: tunnelPod,
+			attachment: attachment{
+				conf: `"lvs": {"mode": "tunnel", "vips": ["10.99.0.1"]}`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}], "routes": [{"dst": "0.0.0.0/0", "mtu": 1400}]}`,
+			},
+			only: "advmss",
+			want: `
+				-4 route 10.20.30.0/24 dev net1 table 7301 proto 73 scope link src 10.20.30.5 advmss 1440
+				-4 route default via 10.20.30.1 dev net1 table 7301 proto 73 mtu 1400 advmss 1360`,
+		},
+		{
+			name:       "replies by a NIC whose attachment has more routes",
+			pod:        backendPod,
+			earlier:    []attachment{behind("eth0", `"routes": [{"dst": "192.0.2.0/24", "gw": "10.244.0.9"}]`)},
+			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"`),
+			only:       "table 7302",
+			want: `
+				-4 route 10.244.0.0/24 dev eth0 table 7302 proto 73 scope link src 10.244.0.5
+				-4 route default via 10.244.0.1 dev eth0 table 7302 proto 73
+				-4 route 192.0.2.0/24 via 10.244.0.9 dev eth0 table 7302 proto 73`,
+		},
+		{
+			name: "replies by another NIC of the attachment: it is a source of that", pod: backendPod + "\n	net2\n	10.30.0.5/24",
+			attachment: attachment{
+				conf: `"lvs": {"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "net2"}`,
+				prev: `{"interfaces": [{"name": "net1", "sandbox": "x"}, {"name": "net2", "sandbox": "x"}],
+					"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1", "interface": 0}, {"address": "10.30.0.5/24", "gateway": "10.30.0.1", "interface": 1}]}`,
+			},
+			only: "lookup 7301",
+			want: `
+				-4 rule 32765: from 10.30.0.5 lookup 7301 proto 73
+				-4 rule 32765: from 10.99.0.1 lookup 7301 proto 73
+				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif net2 lookup 7301 proto 73`,
+		},
+		{
+			name: "the mode of an IPv6 tunnel is nobody's concern", pod: tunnelPod,
+			attachment: attachment{conf: `"lvs": {"mode": "tunnel", "vips": ["2001:db8:99::1"]}`, prev: backendResult},
+			only:       "rp_filter",
+			want:       `rp_filter net1: effectively loose (2)`,
+		},
+		{
 			name:       "a VIP that the pod has on lo already",
 			pod:        backendPod + "\n	dummy0 kind=dummy\n	10.99.0.1/32",
 			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"]`),
@@ -248,6 +292,138 @@ func TestRealServerWithoutMemory(t *testing.T) {
 	}
 }
 
+// behind is an attachment of eth0 or net1 of backendPod with some keys.
+func behind(nic, conf string) attachment {
+	a := attachment{ifname: nic, conf: conf, prev: backendResult4}
+	if nic == "eth0" {
+		a.prev = `{"ips": [{"address": "10.244.0.5/24", "gateway": "10.244.0.1"}]}`
+	}
+	return a
+}
+
+// TestKilledReAdd has an ADD with another configuration be killed before each of its
+// steps. DEL then leads back, whatever of both configurations there is.
+func TestKilledReAdd(t *testing.T) {
+	for _, confs := range [][2]string{
+		{`"lvs": {"mode": "dr", "vips": ["10.99.0.1"]}`, ``},
+		{`"lvs": {"mode": "dr", "vips": ["10.99.0.1"]}`, `"arp": "isolate"`},
+		{`"lvs": {"mode": "tunnel", "vips": ["10.99.0.1"]}`, `"lvs": {"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"}`},
+		{`"lvs": {"mode": "tunnel", "vips": ["10.99.0.1"]}`, ``},
+		{`"arp": "isolate"`, ``},
+		{`"rpFilter": "strict"`, `"rpFilter": "loose"`},
+		{`"rpFilter": "off"`, `"rpFilter": "keep"`},
+		{`"mainDefault": "take"`, ``},
+		{``, `"mainDefault": "take"`},
+	} {
+		t.Run(confs[0]+" then "+confs[1], func(t *testing.T) {
+			first, then := behind("net1", confs[0]), behind("net1", confs[1])
+			p := newPod(t, tunnelPod)
+			p.add(first)
+			for cut := range len(p.begin(then)) + 1 {
+				p := newPod(t, tunnelPod)
+				before := p.kernel.text()
+				p.add(first)
+				p.apply(p.begin(then)[:cut])
+				p.del(then)
+				compare(t, fmt.Sprintf("killed after %d steps, after DEL", cut), before, p.kernel.text())
+			}
+		})
+	}
+}
+
+// TestVIPMovesToAnotherNIC has replies change their NIC, and VIPs their attachment.
+func TestVIPMovesToAnotherNIC(t *testing.T) {
+	vip := func(rest string) string { return `"lvs": {"mode": "dr", "vips": ["10.99.0.1"]` + rest + `}` }
+	t.Run("replies by another NIC", func(t *testing.T) {
+		p := newPod(t, backendPod)
+		before := p.kernel.text()
+		p.add(behind("net1", vip("")))
+		p.add(behind("net1", vip(`, "replyBy": "eth0"`)))
+		compare(t, "CHECK", nil, p.deviations(behind("net1", vip(`, "replyBy": "eth0"`))))
+		p.add(behind("net1", vip("")))
+		compare(t, "CHECK", nil, p.deviations(behind("net1", vip(""))))
+		p.del(behind("net1", vip("")))
+		compare(t, "after DEL", before, p.kernel.text())
+	})
+	t.Run("another attachment", func(t *testing.T) {
+		p := newPod(t, backendPod)
+		p.add(behind("net1", vip("")))
+		p.add(behind("net1", ""))
+		p.add(behind("eth0", vip("")))
+		p.del(behind("net1", ""))
+		compare(t, "CHECK", nil, p.deviations(behind("eth0", vip(""))))
+	})
+	t.Run("its table stays behind that of the NIC's addresses", func(t *testing.T) {
+		p := newPod(t, tunnelPod)
+		p.add(behind("eth0", ""))
+		p.add(behind("net1", ""))
+		p.del(behind("eth0", ""))
+		a := realServer(`"mode": "tunnel", "vips": ["10.99.0.1"]`)
+		p.add(a)
+		compare(t, "CHECK", nil, p.deviations(a))
+		compare(t, "a second ADD", nil, lines(opsText(p.begin(a))))
+	})
+}
+
+// TestReplyNICChanges has the NIC that replies leave by get an attachment, or lose it:
+// what ADD made stays right.
+func TestReplyNICChanges(t *testing.T) {
+	a := behind("eth0", `"lvs": {"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "net1"}`)
+	p := newPod(t, backendPod+"-4 route default via 10.20.30.7 dev net1 metric 50")
+	p.add(a)
+	p.add(behind("net1", ""))
+	compare(t, "CHECK after it came", nil, p.deviations(a))
+	p.add(a)
+	p.del(behind("net1", ""))
+	compare(t, "CHECK after it left", nil, p.deviations(a))
+	in := p.check(a)
+	d, err := plan.Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, "notes of addresses without a source", []string{`no source covers the address 2001:db8:1::5 of eth0: its traffic goes by the main table; list it, or its prefix, in "sources"`}, plan.Uncovered(in.Seen, d))
+}
+
+// TestVIPWithoutMemory has an ADD find the VIP that one before it configured.
+func TestVIPWithoutMemory(t *testing.T) {
+	p := newPod(t, backendPod)
+	a := realServer(`"mode": "dr", "vips": ["10.99.0.1"]`)
+	p.add(a)
+	p.forget(a.key())
+	p.add(a)
+	p.del(a)
+	if slices.ContainsFunc(p.kernel.text(), func(line string) bool { return strings.Contains(line, "10.99.0.1") }) {
+		t.Errorf("the VIP is still there:\n%s", strings.Join(p.kernel.text(), "\n"))
+	}
+}
+
+// TestForeignVIP has somebody else configure the VIP before. It stays, however it is.
+func TestForeignVIP(t *testing.T) {
+	p := newPod(t, backendPod)
+	theirs := fib.Address{Index: 1, Prefix: netip.MustParsePrefix("2001:db8:99::1/128")}
+	p.kernel.addresses = append(p.kernel.addresses, theirs)
+	before := p.kernel.text()
+	a := attachment{conf: `"lvs": {"mode": "dr", "vips": ["2001:db8:99::1"]}`, prev: backendResult}
+	if notes := strings.Join(p.build(a).Notes, "\n"); !strings.Contains(notes, "the kernel may choose it as source") {
+		t.Errorf("no note of it: %q", notes)
+	}
+	p.add(a)
+	compare(t, "CHECK", nil, p.deviations(a))
+	p.del(a)
+	compare(t, "after DEL", before, p.kernel.text())
+}
+
+// TestMoreThanLeast leaves a number alone that somebody has made more than is needed.
+func TestMoreThanLeast(t *testing.T) {
+	p := newPod(t, backendPod)
+	p.add(realServer(`"mode": "dr", "vips": ["10.99.0.1"]`))
+	p.kernel.link("eth0").ARPIgnore = 2
+	p.add(behind("eth0", ""))
+	if got := p.kernel.link("eth0").ARPIgnore; got != 2 {
+		t.Errorf("arp_ignore is %d, was 2", got)
+	}
+}
+
 func TestRealServerRefusals(t *testing.T) {
 	runRefusals(t, []refusal{
 		{
@@ -301,7 +477,7 @@ func TestRealServerRefusals(t *testing.T) {
 			name: "one tunnel of IPv4 for both families", pod: tunnelPod,
 			attachment: attachment{conf: `"lvs": {"mode": "tunnel", "vips": ["10.99.0.1", "2001:db8:99::1"], "device": "tunl0"}`, prev: backendResult},
 			faults:     []string{"lvs.device"},
-			want:       `lvs.device: tunl0, of kind ipip, carries no IPv6 packets, and lvs.vips has such addresses; name another device, or chain symroute once for each family`,
+			want:       `lvs.device: tunl0, of kind ipip, carries no IPv6 packets, and lvs.vips has such addresses; remove lvs.device (tunl0 and ip6tnl0 are then used), or name one that does`,
 		},
 		{
 			name: "somebody else's tunnel for everybody", pod: backendPod + "\n	ipip9 kind=ipip",
@@ -314,6 +490,35 @@ func TestRealServerRefusals(t *testing.T) {
 			attachment: attachment{conf: `"interfaces": {"tunl0": {"rpFilter": "strict"}}, "lvs": {"mode": "tunnel", "vips": ["10.99.0.1"]}`, prev: backendResult4},
 			faults:     []string{"interfaces.tunl0.rpFilter"},
 			want:       `interfaces.tunl0.rpFilter: strict would drop every request that comes by tunl0, for replies leave by net1; remove it`,
+		},
+		{
+			name: "a VIP of another attachment, and replies by its NIC", pod: backendPod,
+			earlier:    []attachment{behind("eth0", `"lvs": {"mode": "dr", "vips": ["10.99.0.1"]}`)},
+			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"`),
+			want: `the pod's network is in no state for this: the source 10.99.0.1 of eth0 belongs to eth0 already ` +
+				`(rule "32765: from 10.99.0.1 lookup 7300 proto 73")`,
+		},
+		{
+			name: "replies by a NIC without gateway, where one is required", pod: strings.ReplaceAll(backendPod, "-4 route default via 10.244.0.1 dev eth0", ""),
+			attachment: attachment{conf: `"requireGateway": true, "lvs": {"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"}`, prev: backendResult4},
+			faults:     []string{"requireGateway"},
+			want:       `requireGateway: the source 10.99.0.1 of eth0 has no gateway: name one in gateways, or let the IPAM plugin return one`,
+		},
+		{
+			name: "a prefix that takes a tunnel's address", pod: backendPod + "\n	gre9 kind=gre\n	10.77.0.5/24",
+			attachment: behind("net1", `"sources": ["10.77.0.0/16"]`),
+			want:       `the pod's network is in no state for this: the source 10.77.0.0/16 of net1 takes the address 10.77.0.5 of gre9 with it`,
+		},
+		{
+			name: "a tunnel with routes and without address", pod: tunnelPod + "\n	-4 route 192.0.2.0/24 dev tunl0",
+			attachment: realServer(`"mode": "tunnel", "vips": ["10.99.0.1"]`),
+			want:       `the pod's network is in no state for this: tunl0 has IPv4 routes and no address, and would lose them with the VIP (the kernel flushes them with the last address): give it one of its own`,
+		},
+		{
+			name: "a tunnel for the other family", pod: backendPod + "\n	ip6tnl0 kind=ip6tnl inside=41",
+			attachment: realServer(`"mode": "tunnel", "vips": ["10.99.0.1"], "device": "ip6tnl0"`),
+			faults:     []string{"lvs.device"},
+			want:       `lvs.device: ip6tnl0, of kind ip6tnl, carries no IPv4 packets, and lvs.vips has such addresses; remove lvs.device (tunl0 and ip6tnl0 are then used), or name one that does`,
 		},
 		{
 			name: "IPv6 VIPs without IPv6", pod: strings.Replace(backendPod, "net1 rp_filter=1", "net1 noipv6", 1),

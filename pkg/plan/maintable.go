@@ -20,6 +20,15 @@ func (in Input) attachments() []record.Attachment {
 	return append([]record.Attachment{*in.Mine}, in.Others...)
 }
 
+// earlier are the states that an attachment may still be in while this ADD changes
+// it: what its last ADD made, and those before it that were not finished.
+func (in Input) earlier() []record.Attachment {
+	if in.Mine == nil {
+		return nil
+	}
+	return append(slices.Clone(in.Mine.Earlier), in.Mine.Settled())
+}
+
 // originals are the defaults that main would have, in their order, had no
 // attachment come: those that the records know, without what others have
 // deleted since, and with what they have added. Those of interfaces that have
@@ -30,21 +39,37 @@ func originals(in Input) []fib.Route {
 	}
 	seen := defaultsSeen(in.Seen)
 	known := rememberedDefaults(in)
-	target := defaultTargets(known, wishesOf(in.Seen, in.attachments()), anyInterface)
+	targets := in.targetsOfStates(known, anyInterface)
 	lost := lostInMove(in)
 	var out []fib.Route
 	own, _ := in.Seen.Link(in.Key.IfName)
 	for _, r := range known {
+		leaves := slices.ContainsFunc(targets, func(target []fib.Route) bool { return !slices.ContainsFunc(target, r.Equal) })
 		// What went from this NIC went with its link, and ADD repairs it.
-		stays := slices.ContainsFunc(target, r.Equal) && alive(in.Seen, r) && !r.Uses(own.Index)
+		stays := !leaves && alive(in.Seen, r) && !r.Uses(own.Index)
 		if !stays || slices.ContainsFunc(seen, r.Equal) || slices.ContainsFunc(lost, r.Equal) {
 			out = append(out, r)
 		}
 	}
 	gone := slices.DeleteFunc(slices.Clone(known), func(r fib.Route) bool { return slices.ContainsFunc(seen, r.Equal) })
 	for i, r := range seen {
-		if r.Protocol != Protocol && !madeOf(r, known) && !displacedFrom(r, gone) && !slices.ContainsFunc(target, r.Equal) {
+		if r.Protocol != Protocol && !madeOf(r, known) && !displacedFrom(r, gone) && !slices.ContainsFunc(slices.Concat(targets...), r.Equal) {
 			out = insertAmong(out, r, seen[:i], seen[i+1:])
+		}
+	}
+	return out
+}
+
+// targetsOfStates are the defaults that main should have with all attachments in
+// their latest states, then with one of them in an earlier one that it may be in.
+func (in Input) targetsOfStates(known []fib.Route, stays func(index int) bool) [][]fib.Route {
+	all := in.attachments()
+	out := [][]fib.Route{defaultTargets(known, wishesOf(in.Seen, all), stays)}
+	for i, a := range all {
+		for _, state := range a.Earlier {
+			then := slices.Clone(all)
+			then[i] = state
+			out = append(out, defaultTargets(known, wishesOf(in.Seen, then), stays))
 		}
 	}
 	return out
@@ -254,7 +279,7 @@ func asMultipath(table []fib.Route) []fib.Route {
 // mainOps lists the changes that lead from what main has to the defaults that it
 // shall have. Routes that are not ours to take are left alone.
 func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
-	made := defaultTargets(rememberedDefaults(in), wishesOf(in.Seen, in.attachments()), in.exists)
+	made := slices.Concat(in.targetsOfStates(rememberedDefaults(in), in.exists)...)
 	known := living(in.Seen, slices.Concat(originals(in), before, made))
 	m := mainChange{now: weighted(defaultsSeen(in.Seen), known), after: living(in.Seen, after)}
 	ins := m.missing(wanted)

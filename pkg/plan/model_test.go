@@ -178,6 +178,7 @@ func (m *model) apply(op plan.Op) error {
 		return m.delAddress(op.Address)
 	case plan.MakeLink:
 		m.links = append(m.links, fib.Link{Index: op.Index, Name: op.Name, Kind: op.Kind, HasIPv4: true, IPv6: true, AnyToAny: true, Settings: m.def})
+		slices.SortFunc(m.links, func(a, b fib.Link) int { return a.Index - b.Index })
 		return nil
 	case plan.DelLink:
 		m.died(op.Name)

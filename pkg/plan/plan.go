@@ -134,7 +134,11 @@ func Build(in Input) (*Desired, error) {
 	if d.NICs, err = nics(in, links, d.Server); err != nil {
 		return nil, err
 	}
-	if err := checkState(in, d.NICs); err != nil {
+	replies, err := d.Server.replyNIC(in, links)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkState(in, slices.Concat(d.NICs, replies)); err != nil {
 		return nil, err
 	}
 	if d.Settings, err = settingWishes(in, links, d.NICs, d.Server); err != nil {
@@ -145,9 +149,7 @@ func Build(in Input) (*Desired, error) {
 		return nil, err
 	}
 	d.wishFor(in, mainWish)
-	if n, ok := d.Server.replyNIC(in, links[0]); ok {
-		d.NICs = append(d.NICs, n)
-	}
+	d.NICs = append(d.NICs, replies...)
 	if err := numberTables(in, d.NICs); err != nil {
 		return nil, err
 	}
@@ -161,11 +163,12 @@ func Build(in Input) (*Desired, error) {
 	if err := localFirst(in.Seen, d.Rules); err != nil {
 		return nil, err
 	}
+	d.Notes = append(d.Notes, d.Server.notes()...)
 	for _, o := range overruled(in.Seen, d) {
 		d.Notes = append(d.Notes, o.String())
 	}
 	d.Memory = memory(in, d)
-	d.Memory.LVS = lvsMemory(actual, d.Server)
+	d.Memory.LVS = lvsMemory(actual, d)
 	d.Memory.Wish = mainWish.encode()
 	return d, nil
 }
@@ -232,7 +235,7 @@ func checkState(in Input, nics []NIC) error {
 				ErrState, n.Link.Name, master.Name, master.VRFTable)
 		}
 		for _, s := range n.Sources {
-			if err := unclaimed(in, n.Link, s); err != nil {
+			if err := unclaimed(in, n, s); err != nil {
 				return err
 			}
 		}
@@ -242,18 +245,19 @@ func checkState(in Input, nics []NIC) error {
 
 // unclaimed refuses a source that another NIC holds: a packet from it could
 // leave by one of them only.
-func unclaimed(in Input, l fib.Link, s Source) error {
+func unclaimed(in Input, n NIC, s Source) error {
+	l := n.Link
 	for _, r := range in.Seen.Rules {
 		if !isSource(r) || r.From != s.Prefix {
 			continue
 		}
-		if nic := tableOwner(in.Seen.Rules, r.Table); nic != l.Name && !ownership(in).tables[r.Table] {
+		if nic := tableOwner(in.Seen.Rules, r.Table); (nic != l.Name || n.replies) && !ownership(in).tables[r.Table] {
 			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, nic, r)
 		}
 	}
 	for _, a := range in.Seen.Addresses {
 		other, ok := in.Seen.LinkAt(a.Index)
-		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !silent(other) && !guarded(in, a, other) {
+		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !other.Loopback && !(fib.IsHost(s.Prefix) && silent(other)) && !guarded(in, a, other) {
 			return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it", ErrState, prefixText(s.Prefix), l.Name, a.Prefix.Addr(), other.Name)
 		}
 	}
@@ -290,10 +294,12 @@ func localFirst(s *fib.Snapshot, ours []fib.Rule) error {
 // memory is what has to be remembered of the plan. What an earlier ADD of the
 // same attachment remembers is older, so it stays.
 func memory(in Input, d *Desired) record.Attachment {
-	m := record.Attachment{Key: in.Key}
+	m := record.Attachment{Key: in.Key, Earlier: in.earlier()}
 	m.Settings = map[string]record.Setting{}
 	for _, key := range settingKeys() {
-		m.Settings[key] = settingMemory(in, key, d.Settings[key])
+		if s := settingMemory(in, key, d.Settings[key]); !s.Empty() {
+			m.Settings[key] = s
+		}
 	}
 	for _, n := range d.NICs {
 		if n.displaced {

@@ -206,6 +206,9 @@ func tableOwner(all []fib.Rule, table uint32) string {
 			return r.OIF
 		}
 	}
+	if by := claims(all)[table]; by != "" {
+		return "the attachment of " + by
+	}
 	return "another attachment"
 }
 

@@ -195,13 +195,48 @@ func (p *pod) apply(ops []plan.Op) {
 }
 
 // add is an ADD that goes through.
-func (p *pod) add(a attachment) { p.t.Helper(); p.apply(p.begin(a)) }
+func (p *pod) add(a attachment) {
+	p.t.Helper()
+	p.apply(p.begin(a))
+	p.settle(a)
+}
+
+// settle is what ADD does last: from now on the attachment is in one state.
+func (p *pod) settle(a attachment) {
+	p.t.Helper()
+	if mine, _ := record.Find(p.records, a.key()); mine != nil {
+		p.remember(mine.Settled())
+	}
+}
 
 // del is a DEL that goes through.
 func (p *pod) del(a attachment) {
 	p.t.Helper()
-	p.apply(p.leave(a))
+	for _, state := range p.states(a) {
+		p.apply(p.leaveFrom(a, state))
+	}
 	p.forget(a.key())
+}
+
+// states are those that an attachment may be in; nil: nothing is remembered.
+func (p *pod) states(a attachment) []*record.Attachment {
+	mine, _ := record.Find(p.records, a.key())
+	if mine == nil {
+		return []*record.Attachment{nil}
+	}
+	var out []*record.Attachment
+	for _, state := range mine.States() {
+		out = append(out, &state)
+	}
+	return out
+}
+
+// leaveFrom returns the changes that take one state of an attachment back.
+func (p *pod) leaveFrom(a attachment, state *record.Attachment) []plan.Op {
+	p.t.Helper()
+	in := p.removal(a.key())
+	in.Mine = state
+	return plan.Removal(in)
 }
 
 // leave returns the changes that take an attachment back, as DEL does.

@@ -163,7 +163,7 @@ func originalValues(s *fib.Snapshot, key string, attachments []record.Attachment
 	}
 	born := targets(key, values{all: was.all, def: was.def}, wantedBy(key, attachments)).def
 	for index, own := range was.devices {
-		if value, ok := remembered(key, attachments, index); ok {
+		if value, ok := rememberedValue(key, attachments, index); ok {
 			was.devices[index] = value
 		} else if changed && own == born {
 			// It came since, and was born with the default that is ours.
@@ -173,7 +173,7 @@ func originalValues(s *fib.Snapshot, key string, attachments []record.Attachment
 	return was
 }
 
-func remembered(key string, attachments []record.Attachment, index int) (int, bool) {
+func rememberedValue(key string, attachments []record.Attachment, index int) (int, bool) {
 	for _, a := range attachments {
 		if d, ok := a.Settings[key].Original(index); ok {
 			return d.Value, true
@@ -215,8 +215,14 @@ func (in Input) wantedWith(key string, wish SettingWish) wanted {
 func settingChanges(in Input, d *Desired) []Op {
 	var ops []Op
 	for _, key := range settingKeys() {
-		was := originalValues(in.Seen, key, in.attachments())
-		ops = append(ops, settingOps(in.Seen, key, targets(key, was, in.wantedWith(key, d.Settings[key])))...)
+		w := in.wantedWith(key, d.Settings[key])
+		to := targets(key, originalValues(in.Seen, key, in.attachments()), w)
+		for index, now := range seenValues(in.Seen, key).devices {
+			if _, exact := w.devices[index]; !exact && w.least > 0 && now > w.least {
+				to.devices[index] = now // somebody has made it more, which serves as well
+			}
+		}
+		ops = append(ops, settingOps(in.Seen, key, to)...)
 	}
 	return ops
 }

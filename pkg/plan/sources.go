@@ -16,10 +16,10 @@ func nics(in Input, links []fib.Link, rs *RealServer) ([]NIC, error) {
 	var out []NIC
 	for i, l := range links {
 		n := NIC{Link: l, Sources: addressSources(in, l)}
+		if rs != nil && rs.reply.Index == l.Index {
+			n.Sources = append(n.Sources, rs.sources(links[0])...)
+		}
 		if i == 0 {
-			if rs != nil && rs.reply.Index == l.Index {
-				n.Sources = append(n.Sources, rs.sources(l)...)
-			}
 			n.Sources = append(n.Sources, configuredSources(in, n)...)
 		}
 		out = append(out, n)

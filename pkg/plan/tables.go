@@ -75,7 +75,8 @@ func (n *numbering) existing(nic NIC) []uint32 {
 	var tables []uint32
 	for _, r := range n.in.Seen.Rules {
 		itsOwn := isOwner(r) && r.OIF == nic.Link.Name || isSource(r) && nic.has(r.From)
-		if itsOwn && n.own.tables[r.Table] && !slices.Contains(tables, r.Table) {
+		known := slices.Contains(tables, r.Table) || slices.Contains(n.given, r.Table) // a VIP may have moved from NIC to NIC
+		if itsOwn && n.own.tables[r.Table] && !known {
 			tables = append(tables, r.Table)
 		}
 	}
@@ -84,6 +85,10 @@ func (n *numbering) existing(nic NIC) []uint32 {
 		return nil
 	}
 	n.first = 0
+	n.given = append(n.given, tables...)
+	for _, table := range tables { // further ones come behind, so that their order stays
+		n.next = max(n.next, table+1)
+	}
 	return tables
 }
 
@@ -137,7 +142,13 @@ func (n *numbering) user(table uint32) (string, error) {
 // build lists the routes of a source table, in an order in which the kernel
 // accepts them: what is on the link before what is behind it.
 func (b tableBuilder) build() []fib.Route {
+	if b.nic.replies && b.in.Then != nil {
+		return remembered(b.in, b.table.Number)
+	}
 	for _, f := range b.table.Families() {
+		if b.nic.replies {
+			b.add(b.mirrored(f)...)
+		}
 		wanted := b.configured(f)
 		b.add(b.connected(f)...)
 		exit := b.table.exit(f)
@@ -166,7 +177,10 @@ func (b tableBuilder) build() []fib.Route {
 func (b *tableBuilder) limit() {
 	for i, r := range b.routes {
 		most := b.table.maxMSS(r.Family)
-		byConfig := slices.ContainsFunc(b.in.Config.Routes, func(c config.Route) bool { return c.Dst == r.Dst && c.AdvMSS != 0 })
+		if headers := segmentHeaders(r.Family); most != 0 && r.MTU > headers {
+			most = min(most, r.MTU-headers)
+		}
+		byConfig := slices.ContainsFunc(b.configured(r.Family), func(c fib.Route) bool { return c.SamePlace(r) && c.AdvMSS != 0 })
 		if most != 0 && !byConfig && (r.AdvMSS == 0 || r.AdvMSS > most) {
 			b.routes[i].AdvMSS = most
 		}
@@ -242,9 +256,6 @@ func (b *tableBuilder) onLink() fib.Hop {
 // source (ip6_route_info_create).
 func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 	var out []fib.Route
-	if b.nic.replies { // whose subnets no source tells
-		out = slices.DeleteFunc(b.fromMain(f), func(r fib.Route) bool { return len(r.Gateways()) > 0 })
-	}
 	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
 		if s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
 			continue

@@ -112,6 +112,8 @@ func (p *podParser) link(words []string) {
 			l.Master = master.Index
 		case "mtu":
 			l.MTU = uint32(number(p.t, value))
+		case "inside":
+			l.Inside = uint8(number(p.t, value))
 		case "kind":
 			l.Kind = value
 			l.AnyToAny = value == fib.KindIPIP || value == fib.KindIP6Tunnel

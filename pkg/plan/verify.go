@@ -215,7 +215,7 @@ func Uncovered(s *fib.Snapshot, d *Desired) []string {
 	for _, n := range d.NICs {
 		for _, a := range s.Addresses {
 			ip := a.Prefix.Addr()
-			if a.Index != n.Link.Index || n.displaced || len(n.Sources) == 0 || ip.IsLinkLocalUnicast() ||
+			if a.Index != n.Link.Index || n.displaced || n.replies || len(n.Sources) == 0 || ip.IsLinkLocalUnicast() ||
 				slices.ContainsFunc(n.Sources, func(x Source) bool { return x.Prefix.Contains(ip) }) {
 				continue
 			}

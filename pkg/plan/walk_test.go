@@ -115,6 +115,7 @@ func (w *comings) add(nic string) {
 		w.fault("taken back: lost\n%s\nleft\n%s", strings.Join(newLines(now, before), "\n"), strings.Join(newLines(before, now), "\n"))
 	}
 	w.apply(ops)
+	w.pod.settle(a)
 	w.check()
 }
 
@@ -125,7 +126,9 @@ func (w *comings) realServer(nic, mode string) string {
 
 func (w *comings) del(nic string) {
 	w.log = append(w.log, "DEL "+nic)
-	w.apply(w.pod.leave(w.here[nic]))
+	for _, state := range w.pod.states(w.here[nic]) {
+		w.apply(w.pod.leaveFrom(w.here[nic], state))
+	}
 	w.pod.forget(w.here[nic].key())
 	delete(w.here, nic)
 }

@@ -63,6 +63,9 @@ type Attachment struct {
 	// put back: for a moment they are not there, and if we are killed in it they
 	// have to be brought back. Payloads of RTM_NEWROUTE messages.
 	Moving [][]byte `json:"moving,omitempty"`
+	// Earlier are the states, oldest first, that the attachment was in when an ADD
+	// began to change it: until that has ended what there is may be of any of them.
+	Earlier []Attachment `json:"earlier,omitempty"`
 	// MainDefaults are the families of which main had a default route.
 	MainDefaults []fib.Family `json:"mainDefaults,omitempty"`
 }
@@ -96,6 +99,9 @@ type LVS struct {
 	Addresses []VIP `json:"addresses,omitempty"`
 	// Devices are the tunnels that it uses.
 	Devices []Tunnel `json:"devices,omitempty"`
+	// Replies are the routes of the table for replies by another NIC, each the
+	// payload of an RTM_NEWROUTE message: CHECK wants what ADD made.
+	Replies [][]byte `json:"replies,omitempty"`
 }
 
 // VIP is an address that was configured.
@@ -127,6 +133,37 @@ type Wish struct {
 	Own [][]byte `json:"own,omitempty"`
 }
 
+// Settled is the record of an attachment whose ADD has ended.
+func (a Attachment) Settled() Attachment {
+	a.Earlier = nil
+	return a
+}
+
+// States are all states that the attachment may be in, the latest first.
+func (a Attachment) States() []Attachment {
+	out := []Attachment{a.Settled()}
+	for _, e := range slices.Backward(a.Earlier) {
+		out = append(out, e)
+	}
+	return out
+}
+
+// Tunnels are those that the attachment uses in any of its states.
+func (a Attachment) Tunnels() []Tunnel {
+	var out []Tunnel
+	for _, s := range a.States() {
+		if s.LVS == nil {
+			continue
+		}
+		for _, t := range s.LVS.Devices {
+			if !slices.ContainsFunc(out, func(o Tunnel) bool { return o.Index == t.Index }) {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
 // Seq is the place of the attachment's wish among others; 0: it has none.
 func (a Attachment) Seq() int {
 	if a.Wish == nil {
@@ -145,6 +182,11 @@ func Find(all []Attachment, key Key) (mine *Attachment, others []Attachment) {
 		}
 	}
 	return mine, others
+}
+
+// Empty reports whether there is nothing to remember of a setting.
+func (s Setting) Empty() bool {
+	return s.All == nil && s.Default == nil && len(s.Devices) == 0 && len(s.Wants) == 0 && s.Least == 0
 }
 
 // Original looks up what a device's own value was.

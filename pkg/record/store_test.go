@@ -43,6 +43,9 @@ func fill(v reflect.Value) {
 	case *netip.Prefix:
 		*p = netip.MustParsePrefix("192.0.2.7/32")
 		return
+	case *[]Attachment: // is of itself
+		*p = []Attachment{{Version: 7, Netns: "/some text"}}
+		return
 	case *netip.Addr:
 		*p = netip.MustParseAddr("192.0.2.7")
 		return

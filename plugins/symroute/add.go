@@ -9,6 +9,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
@@ -29,11 +30,14 @@ func add(args *skel.CmdArgs) error {
 	defer p.close()
 	p.takeOver()
 	err = p.setUp(args)
-	if errors.Is(err, kernel.ErrAppeared) {
+	for range len(fib.Families()) { // each of which has a tunnel that may appear
+		if !errors.Is(err, kernel.ErrAppeared) {
+			return err
+		}
 		if err := p.observe(); err != nil {
 			return err
 		}
-		return p.setUp(args)
+		err = p.setUp(args)
 	}
 	return err
 }
@@ -109,6 +113,11 @@ func (p *pod) establish(in plan.Input, d *plan.Desired) (err error) {
 	if p.cfg.Verify {
 		if err := p.verify(d); err != nil {
 			return err
+		}
+	}
+	if len(d.Memory.Earlier) > 0 { // none of which there is anything left of
+		if err := p.store.Save(p.identity, d.Memory.Settled()); err != nil {
+			return fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
 	if err := passOn(p.cfg); err != nil {

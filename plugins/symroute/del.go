@@ -54,16 +54,7 @@ func (p *pod) belongsToAnother() bool {
 }
 
 func (p *pod) remove() error {
-	ops := plan.Removal(p.input())
-	if p.mine == nil && len(ops) > 0 {
-		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings and the main table stay as they are",
-			p.key.IfName, p.key.ContainerID)
-	}
-	if p.mine != nil && p.mine.Unknown {
-		warn("what was remembered of %s of container %s had been damaged: settings and the main table may stay as an earlier ADD left them",
-			p.key.IfName, p.key.ContainerID)
-	}
-	if err := p.revertAll(ops); err != nil {
+	if err := p.revertStates(); err != nil {
 		return fmt.Errorf("DEL is not complete, call it again: %w", err)
 	}
 	if err := p.store.Remove(p.identity, p.key); err != nil {
@@ -72,14 +63,49 @@ func (p *pod) remove() error {
 	return nil
 }
 
+// revertStates takes back what there is of the attachment's latest state, and then
+// of those before it: an ADD that was killed while it changed the one into the other
+// leaves something of both.
+func (p *pod) revertStates() error {
+	whole := p.mine
+	if whole == nil {
+		return p.revertUnknown()
+	}
+	if whole.Unknown {
+		warn("what was remembered of %s of container %s had been damaged: settings and the main table may stay as an earlier ADD left them",
+			p.key.IfName, p.key.ContainerID)
+	}
+	for i, state := range whole.States() {
+		if i > 0 {
+			if err := p.observe(); err != nil {
+				return err
+			}
+		}
+		p.mine = &state
+		if err := p.revertAll(*whole, plan.Removal(p.input())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revertUnknown takes back what the kernel tells of an attachment.
+func (p *pod) revertUnknown() error {
+	ops := plan.Removal(p.input())
+	if len(ops) > 0 {
+		warn("nothing is remembered of %s of container %s: its rules and routes are removed, settings, tunnels and the main table stay as they are",
+			p.key.IfName, p.key.ContainerID)
+	}
+	for _, note := range plan.LeftBehind(p.input()) {
+		warn("%s", note)
+	}
+	return p.revertAll(record.Attachment{}, ops)
+}
+
 // revertAll carries out the changes, up to the first that fails: their order
 // leaves to the next DEL what it needs. A route that can never come back is
 // told and no reason to fail; what stands in its stead then stays.
-func (p *pod) revertAll(ops []plan.Op) error {
-	var base record.Attachment
-	if p.mine != nil {
-		base = *p.mine
-	}
+func (p *pod) revertAll(base record.Attachment, ops []plan.Op) error {
 	lost := map[fib.Family]bool{}
 	for _, op := range ops {
 		if out, ok := op.(plan.TakeOut); ok && lost[out.Route.Family] && out.Route.Protocol != plan.Protocol {
