@@ -257,7 +257,8 @@ func unclaimed(in Input, n NIC, s Source) error {
 	}
 	for _, a := range in.Seen.Addresses {
 		other, ok := in.Seen.LinkAt(a.Index)
-		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !other.Loopback && !(fib.IsHost(s.Prefix) && silent(other)) && !guarded(in, a, other) {
+		meant := other.Loopback || fib.IsHost(s.Prefix) && silent(other) // a VIP, by its own name
+		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !meant && !guarded(in, a, other) {
 			return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it", ErrState, prefixText(s.Prefix), l.Name, a.Prefix.Addr(), other.Name)
 		}
 	}

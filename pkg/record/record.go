@@ -190,10 +190,10 @@ func (s Setting) Empty() bool {
 }
 
 // Original looks up what a device's own value was.
-func (r Setting) Original(index int) (Device, bool) {
-	i := slices.IndexFunc(r.Devices, func(d Device) bool { return d.Index == index })
+func (s Setting) Original(index int) (Device, bool) {
+	i := slices.IndexFunc(s.Devices, func(d Device) bool { return d.Index == index })
 	if i < 0 {
 		return Device{}, false
 	}
-	return r.Devices[i], true
+	return s.Devices[i], true
 }

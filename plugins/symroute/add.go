@@ -9,7 +9,6 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/symroute/symroute/pkg/config"
-	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
@@ -30,7 +29,7 @@ func add(args *skel.CmdArgs) error {
 	defer p.close()
 	p.takeOver()
 	err = p.setUp(args)
-	for range len(fib.Families()) { // each of which has a tunnel that may appear
+	for range fallbackTunnels {
 		if !errors.Is(err, kernel.ErrAppeared) {
 			return err
 		}
@@ -41,6 +40,10 @@ func add(args *skel.CmdArgs) error {
 	}
 	return err
 }
+
+// fallbackTunnels is how many devices the kernel may make by itself while ADD asks
+// for others: one of each family.
+const fallbackTunnels = 2
 
 // setUp plans and establishes what was asked for.
 func (p *pod) setUp(args *skel.CmdArgs) error {
