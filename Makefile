@@ -5,7 +5,7 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
-.PHONY: build test test-unit test-e2e test-runtimes demo lint fuzz clean
+.PHONY: build test test-unit test-e2e test-runtimes test-kernels demo lint fuzz clean
 
 build: ## the plugin, statically linked: bin/symroute
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
@@ -21,6 +21,13 @@ test-e2e: packages
 
 test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
 	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
+
+# All tests on all kernels: about an hour of two cores. KERNELS='6.1 -test.run TestX'
+# runs less: see scripts/test-kernels. CI has KERNELS='--shared -test.short'.
+KERNELS ?=
+test-kernels: ## on Debian's kernels 5.10, 6.1 and 6.12, in QEMU guests
+	@scripts/install-packages guests
+	scripts/test-kernels $(KERNELS)
 
 demo: packages ## a pod with two providers: broken, then symmetric, then clean
 	scripts/demo

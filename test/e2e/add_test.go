@@ -326,11 +326,15 @@ func faultBench(t *testing.T) (*bench, attachment) {
 }
 
 // forEveryStep counts upwards until the trial has said several times in a row
-// that there was no such step.
+// that there was no such step. (With -short: by fives.)
 func forEveryStep(t *testing.T, trial func(step int) bool) {
 	t.Helper()
 	const enough, limit = 3, 300
-	for step, misses := 1, 0; misses < enough; step++ {
+	stride := 1
+	if testing.Short() {
+		stride = 5
+	}
+	for step, misses := 1, 0; misses < enough; step += stride {
 		if step > limit {
 			t.Fatalf("still failing at step %d", limit)
 		}

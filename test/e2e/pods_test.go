@@ -143,10 +143,13 @@ func TestInterfacePlugins(t *testing.T) {
 	bridge["isGateway"] = true
 	tuning := netlab.Object{"type": "tuning", "sysctl": netlab.Object{"net.ipv4.conf.IFNAME.log_martians": "1"}}
 	hostDevice := netlab.Object{"type": "host-device", "device": "own0", "ipam": ipam}
+	ipvlan := netlab.Object{"type": "ipvlan", "master": "own0", "ipam": ipam}
+	vlan := netlab.Object{"type": "vlan", "master": "own0", "vlanId": 7, "ipam": ipam}
 	for _, test := range []struct {
 		name    string
 		plugins []netlab.Object
 		onNode  []string // what has to be there before
+		needs   string   // the kind of link, where not every kernel has it
 	}{
 		{name: "bridge", plugins: []netlab.Object{bridge}},
 		{name: "ptp", plugins: []netlab.Object{netlab.PTPPlugin(ipam)}},
@@ -154,9 +157,19 @@ func TestInterfacePlugins(t *testing.T) {
 		{name: "host-device", plugins: []netlab.Object{hostDevice}, onNode: []string{
 			"link add own0 type veth peer name own1", "addr add 10.77.0.1/24 dev own1", "link set own1 up",
 		}},
+		{name: "ipvlan", plugins: []netlab.Object{ipvlan}, needs: "ipvlan", onNode: []string{
+			"link add own0 type veth peer name own1", "addr add 10.77.0.1/24 dev own1", "link set own1 up", "link set own0 up",
+		}},
+		{name: "vlan", plugins: []netlab.Object{vlan}, needs: "vlan", onNode: []string{
+			"link add own0 type veth peer name own1", "link set own1 up", "link set own0 up",
+			"link add link own1 name own1.7 type vlan id 7", "addr add 10.77.0.1/24 dev own1.7", "link set own1.7 up",
+		}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
+			if test.needs != "" {
+				netlab.NeedsLink(t, test.needs)
+			}
 			s := newSite(t, providerA)
 			s.node.Batch(t, append(test.onNode, "addr add "+nodeAddress.String()+"/32 dev lo")...)
 			pod := netlab.NewPod(t)

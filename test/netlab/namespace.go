@@ -297,12 +297,15 @@ func Stale(name string) bool {
 const patience = 10 * time.Second
 
 // Eventually polls until done says yes, and fails the test when it never does.
-// It is for what the kernel does in its own time, such as a link coming up.
+// It is for what the kernel does in its own time, such as a link coming up. It
+// asks less and less often: on an emulated machine, asking is what takes time.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+	pause := 5 * time.Millisecond
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting after %v: %s", patience, what)
 		}
+		pause = min(2*pause, 100*time.Millisecond)
 	}
 }

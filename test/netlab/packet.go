@@ -19,6 +19,8 @@ type Packet struct {
 	Src, Dst netip.AddrPort
 	// Type is the ICMP type or the ARP operation.
 	Type int
+	// MSS is the largest segment that the sender of a TCP SYN wants; otherwise 0.
+	MSS int
 }
 
 // String shows a packet the way a failed test should.
@@ -85,6 +87,9 @@ func (p *Packet) parseTransport(protocol byte, src, dst netip.Addr, b []byte) {
 		if len(b) >= 4 {
 			srcPort, dstPort = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 		}
+		if protocol == unix.IPPROTO_TCP {
+			p.MSS = maxSegment(b)
+		}
 	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
 		p.Protocol = "icmp"
 		if protocol == unix.IPPROTO_ICMPV6 {
@@ -95,6 +100,29 @@ func (p *Packet) parseTransport(protocol byte, src, dst netip.Addr, b []byte) {
 		}
 	}
 	p.Src, p.Dst = netip.AddrPortFrom(src, srcPort), netip.AddrPortFrom(dst, dstPort)
+}
+
+// maxSegment reads the option of that name (RFC 9293, section 3.2) of a TCP header.
+func maxSegment(b []byte) int {
+	const (
+		end, nothing, size = 0, 1, 2
+		fixed              = 20
+	)
+	if len(b) < fixed {
+		return 0
+	}
+	options := b[fixed:min(len(b), max(fixed, int(b[12]>>4)*4))]
+	for len(options) > 1 && options[0] != end {
+		length := int(options[1])
+		if options[0] == nothing {
+			length = 1
+		}
+		if options[0] == size && length == 4 && len(options) >= length {
+			return int(binary.BigEndian.Uint16(options[2:]))
+		}
+		options = options[min(len(options), max(length, 1)):]
+	}
+	return 0
 }
 
 func (p *Packet) parseARP(b []byte) {

@@ -156,3 +156,25 @@ func (n *NS) Zoned(t testing.TB, address netip.Addr, link string) netip.Addr {
 	t.Helper()
 	return address.WithZone(strconv.Itoa(n.LinkIndex(t, link)))
 }
+
+// TalkMuch sends an Echo server of TCP a lot of bytes while it takes them back.
+func (c Client) TalkMuch(remote netip.AddrPort, size int) error {
+	conn, err := c.dial(remote, patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(make([]byte, size))
+		sent <- err
+	}()
+	got, err := io.CopyN(io.Discard, conn, int64(size))
+	if err != nil {
+		return fmt.Errorf("%d of %d bytes came back: %w", got, size, err)
+	}
+	return <-sent
+}
