@@ -135,13 +135,20 @@ func TestVIPIsSeen(t *testing.T) {
 		}
 		s := observe(t, ns)
 		got, ok := s.Address(want.Prefix.Addr())
-		if lo, _ := s.Address(addr("::1")); lo.Protocol == 0 {
+		if !tellsOrigin(s) {
 			want.Protocol = 0
 		}
 		if !ok || got != want {
 			t.Errorf("got %#v, want %#v", got, want)
 		}
 	}
+}
+
+// tellsOrigin reports whether the kernel keeps who configured an address: then it
+// says so of ::1, which it did itself.
+func tellsOrigin(s *fib.Snapshot) bool {
+	lo, _ := s.Address(addr("::1"))
+	return lo.Protocol != 0
 }
 
 func TestSetLink(t *testing.T) {

@@ -208,8 +208,21 @@ func (n *Namespace) Identity(containerID string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return boot + "-inode-" + strconv.FormatUint(id.ino, 10) + "-" + containerID, nil
+	return boot + inodeMark + strconv.FormatUint(id.ino, 10) + "-" + containerID, nil
 }
+
+// Ambiguous returns what begins the identities of all namespaces that had the same
+// inode, if that is all the kernel tells of them.
+func Ambiguous(identity string) (prefix string, ok bool) {
+	boot, rest, ok := strings.Cut(identity, inodeMark)
+	if !ok {
+		return "", false
+	}
+	ino, _, _ := strings.Cut(rest, "-")
+	return boot + inodeMark + ino + "-", true
+}
+
+const inodeMark = "-inode-"
 
 // bootID tells one run of the machine from the next, in eight hex digits.
 func bootID() (string, error) {

@@ -323,6 +323,18 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
+func TestAmbiguous(t *testing.T) {
+	for identity, want := range map[string]string{
+		"1234abcd-0000000100000000":       "",
+		"1234abcd-inode-4026532281-c1":    "1234abcd-inode-4026532281-",
+		"1234abcd-inode-4026532281-a-b-c": "1234abcd-inode-4026532281-",
+	} {
+		if got, ok := Ambiguous(identity); got != want || ok != (want != "") {
+			t.Errorf("%s: %q, %t, want %q", identity, got, ok, want)
+		}
+	}
+}
+
 func TestAlive(t *testing.T) {
 	dir := t.TempDir()
 	pod, other := newNetns(t), newNetns(t)

@@ -139,13 +139,17 @@ func TestDumpWhileOthersWrite(t *testing.T) {
 			return texts(all, func(r fib.Route) bool { return prefix("3fff::/16").Contains(r.Dst.Addr()) }), err
 		}},
 	}
+	reads := 100
+	if testing.Short() {
+		reads = 20
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n := newNetns(t, tt.setup...)
 			ns := n.enter(t)
 			flip, stop := n.changeOnDemand(t, tt.flip)
 			defer stop()
-			for range 100 {
+			for range reads {
 				flip()
 				got, err := tt.read(ns)
 				if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -231,6 +232,36 @@ func (s Store) holds(namespace string, key Key) bool {
 		}
 	}
 	return false
+}
+
+// Latest is the namespace, of those whose name begins with prefix, in which an
+// interface was remembered last; "" if none has it.
+func (s Store) Latest(prefix, ifName string) (string, error) {
+	namespaces, err := s.namespaces()
+	if err != nil {
+		return "", err
+	}
+	var latest string
+	var when time.Time
+	for _, ns := range namespaces {
+		if !strings.HasPrefix(ns, prefix) {
+			continue
+		}
+		all, err := s.Load(ns)
+		if err != nil && !errors.Is(err, ErrNotUsable) {
+			return "", err
+		}
+		for _, a := range all {
+			if a.IfName != ifName {
+				continue
+			}
+			info, err := os.Lstat(filepath.Join(s.dir, ns, a.fileName()))
+			if err == nil && info.ModTime().After(when) {
+				latest, when = ns, info.ModTime()
+			}
+		}
+	}
+	return latest, nil
 }
 
 func (s Store) namespaces() ([]string, error) {

@@ -462,6 +462,32 @@ func TestRemoveEverywhere(t *testing.T) {
 	}
 }
 
+// Of namespaces that one name may stand for, the last writer's is the one that is.
+func TestLatest(t *testing.T) {
+	s, dir := newStore(t)
+	if got, err := s.Latest("boot-inode-7-", "net1"); got != "" || err != nil {
+		t.Errorf("no directory: %q, %v", got, err)
+	}
+	began := time.Now()
+	for age, record := range []struct{ namespace, ifname string }{
+		{"boot-inode-71-c3", "net1"},
+		{"boot-inode-7-c2", "net2"},
+		{"boot-inode-7-c2", "net1"},
+		{"boot-inode-7-c1", "net1"},
+	} {
+		a := Attachment{Key: key("net", "c", record.ifname)}
+		mustSave(t, s, record.namespace, a)
+		when := began.Add(-time.Duration(age) * time.Second)
+		must(t, os.Chtimes(filepath.Join(dir, record.namespace, a.fileName()), when, when))
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "boot-inode-7-c1", "torn:net1:net.json"), []byte("{"), 0o600))
+	for ifname, want := range map[string]string{"net1": "boot-inode-7-c2", "net2": "boot-inode-7-c2", "net3": ""} {
+		if got, err := s.Latest("boot-inode-7-", ifname); got != want || err != nil {
+			t.Errorf("%s: %q, %v, want %q", ifname, got, err, want)
+		}
+	}
+}
+
 // A writer that was killed leaves half a write and nothing else. DEL finds that
 // too, with and without the namespace.
 func TestLeftovers(t *testing.T) {

@@ -38,11 +38,12 @@ func del(args *skel.CmdArgs) error {
 		return err
 	}
 	defer p.close()
-	if p.mine == nil {
+	another := p.belongsToAnother()
+	if p.mine == nil || another {
 		forgetEverywhere(p.store, key) // of a namespace that stood at this path before
-		if p.belongsToAnother() {
-			return nil
-		}
+	}
+	if another {
+		return nil
 	}
 	return p.remove()
 }
@@ -50,7 +51,18 @@ func del(args *skel.CmdArgs) error {
 // belongsToAnother reports whether another attachment has the interface now:
 // the rules that bear its name are that one's.
 func (p *pod) belongsToAnother() bool {
-	return slices.ContainsFunc(p.others, func(a record.Attachment) bool { return a.IfName == p.key.IfName })
+	if p.mine == nil && slices.ContainsFunc(p.others, func(a record.Attachment) bool { return a.IfName == p.key.IfName }) {
+		return true
+	}
+	prefix, ok := kernel.Ambiguous(p.identity)
+	if !ok {
+		return false
+	}
+	latest, err := p.store.Latest(prefix, p.key.IfName)
+	if err != nil {
+		warn("%v", err)
+	}
+	return latest != "" && latest != p.identity
 }
 
 func (p *pod) remove() error {
