@@ -5,7 +5,7 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
-.PHONY: build test test-unit test-e2e test-runtimes test-kernels demo lint fuzz clean
+.PHONY: build test test-unit test-e2e test-runtimes test-kernels demo lint vulncheck archives fuzz clean
 
 build: ## the plugin, statically linked: bin/symroute
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
@@ -40,6 +40,19 @@ lint: bin/golangci-lint
 bin/golangci-lint: scripts/lint/go.mod
 	cd scripts/lint && CGO_ENABLED=0 $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
+# Its database is on the network: a step of the release, not of CI.
+vulncheck: ## known vulnerabilities in what the executable is made of
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./plugins/...
+
+ARCHES = amd64 arm64 ppc64le riscv64 s390x
+archives: ## what a release consists of: dist/symroute-linux-ARCH.tgz, and their checksums
+	rm -rf dist && mkdir dist
+	for arch in $(ARCHES); do \
+		GOARCH=$$arch $(MAKE) build && \
+		tar --create --gzip --owner=0 --group=0 --numeric-owner --file dist/symroute-linux-$$arch.tgz -C bin symroute -C .. LICENSE || exit; \
+	done
+	cd dist && sha256sum *.tgz >SHA256SUMS
+
 FUZZTIME ?= 5m
 fuzz: ## each fuzz target for FUZZTIME
 	scripts/fuzz $(FUZZTIME)
@@ -49,4 +62,4 @@ packages:
 	@scripts/install-packages
 
 clean:
-	rm -rf bin
+	rm -rf bin dist

@@ -132,8 +132,7 @@ type answer struct {
 	interrupted bool
 }
 
-// receive reads the answers to the last request up to its end. Answers to an
-// earlier request that was given up on are passed over.
+// receive reads the answers to the last request up to its end.
 func (s *socket) receive(each func([]byte)) (answer, error) {
 	var a answer
 	for {
@@ -141,29 +140,38 @@ func (s *socket) receive(each func([]byte)) (answer, error) {
 		if err != nil {
 			return a, err
 		}
-		held := false
-		for b := s.buffer[:n]; len(b) >= unix.NLMSG_HDRLEN; {
-			size := int(binary.NativeEndian.Uint32(b))
-			if size < unix.NLMSG_HDRLEN || size > len(b) {
-				return a, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
-			}
-			kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
-			body := b[unix.NLMSG_HDRLEN:size]
-			if binary.NativeEndian.Uint32(b[8:]) == s.seq {
-				a.interrupted = a.interrupted || flags&unix.NLM_F_DUMP_INTR != 0
-				switch kind {
-				case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-					return a, verdict(kind, flags, body)
-				}
-				if !held {
-					a.parts++
-					held = true
-				}
-				each(append([]byte(nil), body...))
-			}
-			b = b[min((size+3)&^3, len(b)):]
+		if ended, err := a.take(s.buffer[:n], s.seq, each); ended || err != nil {
+			return a, err
 		}
 	}
+}
+
+// take reads one datagram of the answers to a request, and reports whether it was
+// the last. Answers to an earlier request that was given up on are passed over.
+func (a *answer) take(b []byte, seq uint32, each func([]byte)) (ended bool, err error) {
+	held := false
+	for len(b) >= unix.NLMSG_HDRLEN {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.NLMSG_HDRLEN || size > len(b) {
+			return true, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
+		}
+		kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
+		body := b[unix.NLMSG_HDRLEN:size]
+		if binary.NativeEndian.Uint32(b[8:]) == seq {
+			a.interrupted = a.interrupted || flags&unix.NLM_F_DUMP_INTR != 0
+			switch kind {
+			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
+				return true, verdict(kind, flags, body)
+			}
+			if !held {
+				a.parts++
+				held = true
+			}
+			each(append([]byte(nil), body...))
+		}
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return false, nil
 }
 
 func (s *socket) read() (int, error) {
