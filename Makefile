@@ -22,8 +22,8 @@ test-e2e: packages
 test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
 	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
 
-# All tests on all kernels: about an hour of two cores. KERNELS='6.1 -test.run TestX'
-# runs less: see scripts/test-kernels. CI has KERNELS=--short.
+# All tests on all kernels: about half an hour of two cores. KERNELS='6.1 -test.run TestX'
+# runs less: see scripts/test-kernels. CI has KERNELS=--quick.
 KERNELS ?=
 test-kernels: ## on Debian's kernels 5.10, 6.1 and 6.12, in QEMU guests
 	@scripts/install-packages guests

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func FuzzParse(f *testing.F) {
@@ -45,8 +49,10 @@ func FuzzParse(f *testing.F) {
 			t.Error("the input was changed")
 		}
 		checkTeardown(t, data, c, err)
+		checkSpaces(t, data, c, err)
 		if err != nil {
 			checkError(t, c, err)
+			checkPaths(t, data, err)
 			return
 		}
 		checkConfig(t, c)
@@ -65,6 +71,7 @@ func FuzzPrevResult(f *testing.F) {
 		`{"cniVersion": "0.4.0", "interfaces": [{"name": "cni0"}, {"name": "eth0", "sandbox": "/n"}], "ips": [{"version": "4", "interface": 1, "address": "10.0.0.5/32", "gateway": "0.0.0.0"}]}`,
 		`{"ips": [{"address": "fe80::5/64"}, {"address": "10.0.0.5/0"}, {"address": "::ffff:10.0.0.5/120"}, null]}`,
 		`{"ips": [{"address": "10.0.0.5/24", "interface": -1, "gateway": "10.0.0.5"}], "routes": [{"dst": "10.1.2.3/8", "gw": ""}]}`,
+		`{"interfaces": [{"name": "a note that is longer than any device", "sandbox": "/n"}]}`, "{\"interfaces\":[{\"name\":\"\xe7\xe7\xe7\xe70000\",\"sandbox\":\"0\"}]}",
 		`{"interfaces": [{"name": "a\u0000", "sandbox": "/n"}, {"name": "all", "sandbox": "/n"}, {"name": 5}]}`,
 	} {
 		f.Add([]byte(seed))
@@ -103,6 +110,49 @@ func checkError(t *testing.T, c *Config, err error) {
 		if fault.Path == "" || fault.Problem == "" {
 			t.Errorf("half a fault: %q", fault)
 		}
+	}
+}
+
+// checkPaths makes sure that every fault is about a key that is there, or that could
+// have been.
+func checkPaths(t *testing.T, data []byte, err error) {
+	faults, _ := errors.AsType[Faults](err)
+	for _, fault := range faults {
+		known := slices.Concat(ownKeys(), []string{"cniVersion", "name", "type", "prevResult", "cni.dev/valid-attachments"})
+		for _, m := range members(data) {
+			known = append(known, m.key)
+		}
+		if !slices.ContainsFunc(known, func(key string) bool { return isBelow(fault.Path, key) }) {
+			t.Errorf("the fault %q is about no key", fault)
+		}
+	}
+}
+
+// isBelow reports whether a path is that of a key or of something in it.
+func isBelow(path, key string) bool {
+	rest, ok := strings.CutPrefix(path, key)
+	if !ok {
+		rest, ok = strings.CutPrefix(path, strconv.Quote(key))
+	}
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// checkSpaces makes sure that blanks between the parts of the JSON mean nothing.
+func checkSpaces(t *testing.T, data []byte, c *Config, err error) {
+	var spaced bytes.Buffer
+	if json.Indent(&spaced, data, "\n", "\t") != nil {
+		return
+	}
+	again, errAgain := Parse(spaced.Bytes())
+	if fmt.Sprint(err) != fmt.Sprint(errAgain) {
+		t.Fatalf("with blanks between its parts it is %v, not %v", errAgain, err)
+	}
+	if err != nil {
+		return
+	}
+	same := cmp.Options{cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.IgnoreFields(Result{}, "Raw")}
+	if diff := cmp.Diff(c, again, same); diff != "" {
+		t.Errorf("with blanks between its parts it is another:\n%s", diff)
 	}
 }
 
@@ -189,7 +239,7 @@ func checkConfig(t *testing.T, c *Config) {
 // checkResult holds an accepted prevResult to its promises.
 func checkResult(t *testing.T, r *Result) {
 	for _, i := range r.Interfaces {
-		if i.Sandbox != "" {
+		if i.Sandbox != "" && len(i.Name) <= 15 { // a longer one is some plugin's note to itself
 			checkDevice(t, i.Name)
 		}
 	}

@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
@@ -76,6 +77,35 @@ func FuzzDecodeAddress(f *testing.F) {
 		}
 		if !a.Prefix.IsValid() {
 			t.Errorf("decoded without an address: %+v", a)
+		}
+	})
+}
+
+// FuzzWithoutAge makes sure that nothing but the age is left out: twice is once, and
+// the route is the same.
+func FuzzWithoutAge(f *testing.F) {
+	r := EncodeRoute(Route{Family: V6, Dst: V6.Any(), Table: 254, Metric: 5, Hops: []Hop{{Gateway: addr("fe80::1"), Index: 2}}})
+	f.Add(r)
+	f.Add(r[:len(r)-3])
+	f.Add(concat(r, attribute(unix.RTA_CACHEINFO, make([]byte, 32)...)))
+	f.Add(concat(r, attribute(unix.RTA_CACHEINFO, make([]byte, 32)...), []byte{3, 0, 12, 0}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		given := bytes.Clone(b)
+		without := WithoutAge(b)
+		if !bytes.Equal(given, b) {
+			t.Error("the message was changed")
+		}
+		if again := WithoutAge(without); !bytes.Equal(again, without) {
+			t.Errorf("%x became %x", without, again)
+		}
+		before, err := DecodeRoute(b)
+		if err != nil {
+			return
+		}
+		after, err := DecodeRoute(without)
+		before.Expires = after.Expires // that the kernel will drop it is told by its age
+		if err != nil || !before.Equal(after) {
+			t.Errorf("%s became %s (%v)", before, after, err)
 		}
 	})
 }

@@ -107,7 +107,7 @@ func (n *Namespace) apply(op plan.Op) error {
 	case plan.PutIn:
 		return n.putIn(op)
 	case plan.Set:
-		return writeSetting(op.Device, op.Key, op.Value)
+		return n.set(op)
 	case plan.AddAddress:
 		return n.addAddress(op.Address)
 	case plan.DelAddress:
@@ -252,6 +252,23 @@ func (n *Namespace) appendOrphan(r fib.Route) error {
 
 func (n *Namespace) appendRoute(r fib.Route) error {
 	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, fib.EncodeRoute(r))
+}
+
+// set writes a device setting; of a device that has been renamed under its new name.
+func (n *Namespace) set(op plan.Set) error {
+	err := writeSetting(op.Device, op.Key, op.Value)
+	if op.Index == 0 || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	links, lerr := dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
+	if lerr != nil {
+		return lerr
+	}
+	i := slices.IndexFunc(links, func(l fib.Link) bool { return l.Index == op.Index && l.Name != op.Device })
+	if i < 0 {
+		return err
+	}
+	return writeSetting(links[i].Name, op.Key, op.Value)
 }
 
 func writeSetting(device, key string, value int) error {

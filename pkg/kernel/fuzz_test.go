@@ -110,3 +110,35 @@ func walkDatagram(b []byte) (bodies [][]byte, end string) {
 	}
 	return bodies, ""
 }
+
+// FuzzVerdict reads the ends of exchanges. It is a success where the kernel says so,
+// or says nothing at the end of a dump, and else the errno, with the kernel's words or
+// without.
+func FuzzVerdict(f *testing.F) {
+	words := netlinkText(unix.NLMSGERR_ATTR_MSG, "no")
+	f.Add(uint16(unix.NLMSG_ERROR), uint16(unix.NLM_F_ACK_TLVS), netlinkError(5, []byte{1, 2, 3, 4}, words))
+	f.Add(uint16(unix.NLMSG_ERROR), uint16(unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED), netlinkError(5, nil, words))
+	f.Add(uint16(unix.NLMSG_ERROR), uint16(unix.NLM_F_ACK_TLVS), netlinkError(5, nil, words[:5]))
+	f.Add(uint16(unix.NLMSG_ERROR), uint16(unix.NLM_F_ACK_TLVS), netlinkSize(1<<32-1, netlinkError(5, nil, words)))
+	f.Add(uint16(unix.NLMSG_DONE), uint16(unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED), []byte{255, 255, 255, 255, 8, 0, 1, 0, 'n', 'o', 0, 0})
+	f.Add(uint16(unix.NLMSG_DONE), uint16(0), []byte(nil))
+	f.Add(uint16(unix.NLMSG_ERROR), uint16(0), []byte{0, 0, 0, 128}) // the least number
+	f.Fuzz(func(t *testing.T, kind, flags uint16, body []byte) {
+		err := verdict(kind, flags, body)
+		switch {
+		case len(body) < 4 && kind == unix.NLMSG_DONE:
+			if err != nil {
+				t.Errorf("an end without an errno: %v", err)
+			}
+		case len(body) < 4:
+			if !errors.Is(err, ErrNoAnswer) {
+				t.Errorf("an error message that is cut off: %v", err)
+			}
+		default:
+			code := int32(binary.NativeEndian.Uint32(body))
+			if code >= 0 && err != nil || code < 0 && !errors.Is(err, unix.Errno(-code)) {
+				t.Errorf("of %d became %v", code, err)
+			}
+		}
+	})
+}

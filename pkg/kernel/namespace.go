@@ -85,11 +85,15 @@ func open(path string) (*os.File, error) {
 		return nil, fmt.Errorf("open the network namespace: %w", err)
 	}
 	kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE)
-	if err != nil || kind != unix.CLONE_NEWNET {
-		_ = file.Close()
-		return nil, fmt.Errorf("%w: %s is something else", ErrGone, path)
+	switch {
+	case errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EINVAL), err == nil && kind != unix.CLONE_NEWNET:
+		err = fmt.Errorf("%w: %s is something else", ErrGone, path)
+	case err != nil:
+		err = fmt.Errorf("look what %s is: %w", path, err)
+	default:
+		return file, nil
 	}
-	return file, nil
+	return nil, errors.Join(err, file.Close())
 }
 
 // notHost compares a namespace with our own and with that of process 1, by
@@ -203,6 +207,9 @@ func (n *Namespace) Identity(containerID string) (string, error) {
 	cookie, err := unix.GetsockoptLinger(n.sock.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 	if err == nil {
 		return fmt.Sprintf("%s-%08x%08x", boot, uint32(cookie.Linger), uint32(cookie.Onoff)), nil
+	}
+	if !errors.Is(err, unix.ENOPROTOOPT) { // what kernels without cookies say
+		return "", fmt.Errorf("ask for the network namespace's cookie: %w", err)
 	}
 	id, err := identify(n.file)
 	if err != nil {

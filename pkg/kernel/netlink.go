@@ -118,12 +118,18 @@ func (s *socket) send(kind, flags uint16, payload []byte) error {
 	for {
 		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 		if !errors.Is(err, unix.EINTR) {
-			if err != nil {
-				return fmt.Errorf("send to the kernel: %w", err)
-			}
-			return nil
+			return notSent(err)
 		}
 	}
+}
+
+// notSent is the error of a request that did not get to the kernel. It hides the
+// errno, which is not the kernel's verdict on what was asked for.
+func notSent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New("send to the kernel: " + err.Error())
 }
 
 // answer tells how the answers to a request came.
@@ -183,7 +189,7 @@ func (s *socket) read() (int, error) {
 		case errors.Is(err, unix.EAGAIN):
 			return 0, fmt.Errorf("%w within %d seconds", ErrNoAnswer, answerTimeout)
 		case err != nil:
-			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, err)
+			return 0, fmt.Errorf("%w: %s", ErrNoAnswer, err.Error()) // no verdict either
 		case n > len(s.buffer):
 			return 0, fmt.Errorf("%w: an answer of %d bytes", ErrNoAnswer, n)
 		}

@@ -399,11 +399,3 @@ func TestVerdict(t *testing.T) {
 		t.Errorf("an error message that is cut off: %v, want ErrNoAnswer", err)
 	}
 }
-
-func FuzzVerdict(f *testing.F) {
-	f.Add(uint16(unix.NLMSG_ERROR), uint16(unix.NLM_F_ACK_TLVS), netlinkError(5, []byte{1, 2, 3, 4}, netlinkText(unix.NLMSGERR_ATTR_MSG, "no")))
-	f.Add(uint16(unix.NLMSG_DONE), uint16(unix.NLM_F_ACK_TLVS|unix.NLM_F_CAPPED), []byte{255, 255, 255, 255, 8, 0, 1, 0, 'n', 'o', 0, 0})
-	f.Fuzz(func(_ *testing.T, kind, flags uint16, body []byte) {
-		_ = verdict(kind, flags, body)
-	})
-}

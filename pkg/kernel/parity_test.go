@@ -49,6 +49,7 @@ func TestParity(t *testing.T) {
 				"addr add 10.9.0.9/32 dev lo",
 			)...)
 			n.set(t, 1, "ipv6/conf/far1/disable_ipv6")
+			n.set(t, 1, "ipv6/conf/default/addr_gen_mode") // no link-local addresses (IN6_ADDR_GEN_MODE_NONE)
 			w := newWalk(t, n, seed+i)
 			for range steps {
 				w.step(t)
@@ -120,9 +121,13 @@ func (w *walk) compare(t *testing.T, op plan.Op) {
 	if err == nil {
 		err = w.fake.ReadTables(got, parityTables[1:]...)
 	}
+	if err == nil {
+		err = w.kernel.ReadARP(w.seen)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	got.All.ARPFilter, got.Default.ARPFilter = 0, 0 // which nobody reads
 	notFaked := cmp.Options{cmpopts.IgnoreFields(fib.Link{}, "MTU")}
 	if !tellsOrigin(w.seen) {
 		notFaked = append(notFaked, cmpopts.IgnoreFields(fib.Address{}, "Protocol"))
@@ -187,6 +192,12 @@ func (w *walk) ambiguous(q fib.Query, got fib.Route) bool {
 	return hops > 1
 }
 
+// changes are all that plans are made of.
+var changes = []plan.Op{
+	plan.AddRule{}, plan.DelRule{}, plan.Reorder{}, plan.AddRoute{}, plan.DelRoute{}, plan.PutIn{}, plan.TakeOut{},
+	plan.Set{}, plan.AddAddress{}, plan.DelAddress{}, plan.MakeLink{}, plan.DelLink{}, plan.SetLink{},
+}
+
 // report says what the walk met, and fails if it met too little to show anything.
 func (w *walk) report(t *testing.T, steps int) {
 	t.Helper()
@@ -195,6 +206,11 @@ func (w *walk) report(t *testing.T, steps int) {
 		t.Logf("%6d %s", w.met[what], what)
 		if strings.HasPrefix(what, "plan.") && strings.HasSuffix(what, " done") {
 			done += w.met[what]
+		}
+	}
+	for _, op := range changes {
+		if name := fmt.Sprintf("%T done", op); w.met[name] == 0 && steps >= 500 {
+			t.Errorf("none of %d steps was %s", steps, name)
 		}
 	}
 	if done < steps/4 {
@@ -233,10 +249,7 @@ func (w *walk) op() (op plan.Op, revert bool) {
 		r := w.oldOrNewRoute()
 		return plan.TakeOut{Route: r, Place: w.place(r)}, false
 	case 10:
-		return plan.Set{
-			Device: pick(w, "all", "default", "eth0", "net1", "far0", "lo", "absent"),
-			Key:    "rp_filter", Value: w.IntN(3),
-		}, w.IntN(2) == 0
+		return w.setting(), w.IntN(2) == 0
 	case 12:
 		return plan.AddAddress{Address: w.vip()}, w.IntN(2) == 0
 	case 13:
@@ -259,14 +272,32 @@ func (w *walk) vip() fib.Address {
 	return a
 }
 
-// device makes or removes a device. It is never up: what the kernel does then by
-// itself, and when, is not the fake's.
+// bridgeIndex is that of a device which the walk makes.
+const bridgeIndex = 900
+
+// device makes or removes a device, or sets it up or down. It never has an address:
+// what the kernel does then by itself, and when, is not the fake's.
 func (w *walk) device() plan.Op {
-	bridge := plan.MakeLink{Index: 900, Name: "br9", Kind: "bridge"}
-	if w.IntN(3) == 0 {
+	bridge := plan.MakeLink{Index: bridgeIndex, Name: "br9", Kind: "bridge"}
+	switch w.IntN(8) {
+	case 0:
 		return plan.DelLink(bridge)
+	case 1, 2, 3:
+		return bridge
 	}
-	return bridge
+	return plan.SetLink{Index: bridge.Index, Name: bridge.Name, Up: w.IntN(3) > 0}
+}
+
+func (w *walk) setting() plan.Op {
+	o := plan.Set{
+		Device: pick(w, "all", "default", "eth0", "net1", "far0", "lo", "br9", "absent"),
+		Key:    pick(w, fib.RPFilter, fib.RPFilter, fib.ARPIgnore, fib.ARPAnnounce, fib.ARPFilter),
+		Value:  w.IntN(3),
+	}
+	if o.Key == fib.ARPFilter {
+		o.Value %= 2
+	}
+	return o
 }
 
 func (w *walk) rule() fib.Rule {
@@ -350,7 +381,10 @@ func (w *walk) route() fib.Route {
 }
 
 func (w *walk) hops(f fib.Family) []fib.Hop {
-	if w.IntN(4) > 0 {
+	switch w.IntN(16) {
+	case 0: // no gateway: the kernel keeps a hop among others when its device goes down
+		return []fib.Hop{{Index: bridgeIndex}}
+	case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11:
 		return []fib.Hop{w.hop(f)}
 	}
 	hops := []fib.Hop{w.hop(f), w.hop(f)}

@@ -93,7 +93,7 @@ func mainRemoval(in Input) []Op {
 	after := defaultTargets(defaults, standingWishes(in), in.outlives)
 	ours := lostInMove(in)
 	if in.Mine != nil && in.Mine.Wish != nil && !in.Mine.Wish.Take {
-		ours = append(ours, asHops(decodeRoutes(in.Seen, in.Mine.Wish.Saw))...) // we took them out
+		ours = append(ours, asHops(decodeMain(in.Seen, in.Mine.Wish.Saw))...) // we took them out
 	}
 	return mainOps(in, before, after, func(r fib.Route) bool {
 		return !slices.ContainsFunc(before, r.Equal) || slices.ContainsFunc(ours, r.Equal)

@@ -125,7 +125,7 @@ func freeIndex(seen fib.Snapshot, attachments []record.Attachment) int {
 				last = max(last, d.Index)
 			}
 		}
-		for _, r := range decodeRoutes(&seen, a.Main) {
+		for _, r := range decodeMain(&seen, a.Main) {
 			for _, h := range r.Hops {
 				last = max(last, h.Index)
 			}

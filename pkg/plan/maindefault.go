@@ -29,7 +29,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 	}
 	w := &wish{seq: sequence(in), take: in.Config.MainDefault == config.Take, saw: living(in.Seen, originals(in))}
 	if in.Mine != nil && in.Mine.Wish != nil && in.Mine.Wish.Take == w.take { // the same wish, said again
-		w.saw = decodeRoutes(in.Seen, in.Mine.Wish.Saw)
+		w.saw = decodeMain(in.Seen, in.Mine.Wish.Saw)
 	}
 	for _, n := range nics {
 		w.nics = append(w.nics, n.Link.Index)
@@ -96,7 +96,7 @@ func wishesOf(seen *fib.Snapshot, attachments []record.Attachment) []wish {
 		if a.Wish != nil && len(a.Wish.NICs) > 0 {
 			out = append(out, wish{
 				seq: a.Wish.Seq, take: a.Wish.Take, nics: a.Wish.NICs,
-				saw: decodeRoutes(seen, a.Wish.Saw), own: decodeRoutes(seen, a.Wish.Own),
+				saw: decodeMain(seen, a.Wish.Saw), own: decodeMain(seen, a.Wish.Own),
 			})
 		}
 	}

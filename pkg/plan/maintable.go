@@ -42,11 +42,11 @@ func originals(in Input) []fib.Route {
 	targets := in.targetsOfStates(known, anyInterface)
 	lost := lostInMove(in)
 	var out []fib.Route
-	own, _ := in.Seen.Link(in.Key.IfName)
+	own := in.ownIndex()
 	for _, r := range known {
 		leaves := slices.ContainsFunc(targets, func(target []fib.Route) bool { return !slices.ContainsFunc(target, r.Equal) })
 		// What went from this NIC went with its link, and ADD repairs it.
-		stays := !leaves && alive(in.Seen, r) && !r.Uses(own.Index)
+		stays := !leaves && alive(in.Seen, r) && !r.Uses(own)
 		if !stays || slices.ContainsFunc(seen, r.Equal) || slices.ContainsFunc(lost, r.Equal) {
 			out = append(out, r)
 		}
@@ -84,11 +84,22 @@ func (in Input) exists(index int) bool {
 	return ok
 }
 
+// ownIndex is the attachment's interface, which may bear another name by now than
+// on ADD; 0: it has gone.
+func (in Input) ownIndex() int {
+	if own, ok := in.Seen.Link(in.Key.IfName); ok {
+		return own.Index
+	}
+	if in.Mine != nil && in.Mine.Wish != nil && len(in.Mine.Wish.NICs) > 0 && in.exists(in.Mine.Wish.NICs[0]) {
+		return in.Mine.Wish.NICs[0]
+	}
+	return 0
+}
+
 // outlives reports whether an interface stays when the attachment leaves: the
 // plugin before ours in the chain takes the attachment's own away next.
 func (in Input) outlives(index int) bool {
-	own, _ := in.Seen.Link(in.Key.IfName)
-	leaves := index == own.Index || in.Mine != nil && in.Mine.Wish != nil && slices.Contains(in.Mine.Wish.NICs, index)
+	leaves := index == in.ownIndex() || in.Mine != nil && in.Mine.Wish != nil && slices.Contains(in.Mine.Wish.NICs, index)
 	return in.exists(index) && !leaves
 }
 
@@ -99,7 +110,7 @@ func rememberedDefaults(in Input) []fib.Route {
 	slices.SortStableFunc(all, func(a, b record.Attachment) int { return b.Seq() - a.Seq() })
 	var out []fib.Route
 	for _, a := range all {
-		for _, r := range asHops(decodeRoutes(in.Seen, a.Main)) {
+		for _, r := range asHops(decodeMain(in.Seen, a.Main)) {
 			if r.IsDefault() && !slices.ContainsFunc(out, r.Equal) {
 				out = append(out, r)
 			}
@@ -192,7 +203,7 @@ func RememberedMain(seen *fib.Snapshot, mine *record.Attachment) []fib.Route {
 	if mine == nil {
 		return nil
 	}
-	return append([]fib.Route{}, living(seen, decodeRoutes(seen, mine.Main))...)
+	return append([]fib.Route{}, living(seen, decodeMain(seen, mine.Main))...)
 }
 
 // decodeRoutes reads remembered routes. What cannot be read cannot be put back
@@ -206,6 +217,12 @@ func decodeRoutes(seen *fib.Snapshot, payloads [][]byte) []fib.Route {
 	}
 	seen.NameHops(out)
 	return out
+}
+
+// decodeMain reads remembered routes of the main table, and no others: a record
+// that names another table is not to lead there.
+func decodeMain(seen *fib.Snapshot, payloads [][]byte) []fib.Route {
+	return slices.DeleteFunc(decodeRoutes(seen, payloads), func(r fib.Route) bool { return r.Table != mainTable })
 }
 
 // alive reports whether all interfaces of a route still exist.
@@ -225,7 +242,7 @@ func lostInMove(in Input) []fib.Route {
 		return nil
 	}
 	seen := defaultsSeen(in.Seen)
-	return slices.DeleteFunc(asHops(decodeRoutes(in.Seen, in.Mine.Moving)), func(r fib.Route) bool {
+	return slices.DeleteFunc(asHops(decodeMain(in.Seen, in.Mine.Moving)), func(r fib.Route) bool {
 		return slices.ContainsFunc(seen, r.Equal) || !alive(in.Seen, r)
 	})
 }
@@ -334,9 +351,9 @@ type mainChange struct {
 // surplus are the defaults that have to go: originals, what a wish put there, and
 // what comes back undisplaced.
 func (m *mainChange) surplus(in Input, known, ins []fib.Route) []fib.Route {
-	own, hasOwn := in.Seen.Link(in.Key.IfName)
+	own := in.ownIndex()
 	return slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool {
-		ours := hasOwn && r.Protocol == Protocol && r.Uses(own.Index)
+		ours := own != 0 && r.Protocol == Protocol && r.Uses(own)
 		foreign := !ours && !madeOf(r, known) && !displacedFrom(r, ins)
 		return foreign || slices.ContainsFunc(m.after, r.Equal)
 	})

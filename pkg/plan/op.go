@@ -56,6 +56,7 @@ type TakeOut struct {
 // Set writes a device setting, /proc/sys/net/ipv4/conf/DEVICE/KEY.
 type Set struct {
 	Device string // a name, "all" or "default"
+	Index  int    // of the device, whose name may change; 0: all, default
 	Key    string
 	Was    int
 	Value  int

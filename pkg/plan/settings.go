@@ -265,7 +265,7 @@ func settingOps(s *fib.Snapshot, key string, to values) []Op {
 		// A write to default spreads to every device whose own file was never
 		// written (devinet_copy_dflt_conf): so then each of them is.
 		if a, b := from.devices[l.Index], to.devices[l.Index]; a != b || (l.HasIPv4 && from.def != to.def) {
-			devices = append(devices, Set{Device: l.Name, Key: key, Was: a, Value: b})
+			devices = append(devices, Set{Device: l.Name, Index: l.Index, Key: key, Was: a, Value: b})
 		}
 	}
 	if from.def != to.def {

@@ -48,13 +48,16 @@ func (k Key) fileName() string {
 }
 
 // Load reads the records of one namespace. Of a file that is not usable it
-// returns the name and why (ErrNotUsable), and goes on.
+// returns the name and why (ErrNotUsable), and goes on. Any other error is the
+// system's: nothing is known then, and another time it may be.
 func (s Store) Load(namespace string) ([]Attachment, error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, namespace))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	}
-	if err != nil {
+	case errors.Is(err, unix.ENOTDIR):
+		return nil, fmt.Errorf("%w: %w", ErrNotUsable, err)
+	case err != nil:
 		return nil, fmt.Errorf("read what is remembered: %w", err)
 	}
 	var all []Attachment
@@ -69,8 +72,10 @@ func (s Store) Load(namespace string) ([]Attachment, error) {
 		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
+		case errors.Is(err, ErrNotUsable):
 			faults = append(faults, err)
+		case err != nil:
+			return nil, fmt.Errorf("read what is remembered: %w", err)
 		default:
 			all = append(all, a)
 		}
@@ -96,19 +101,23 @@ func (a *Attachment) isIn(fileName string) bool {
 
 func read(path string) (Attachment, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Attachment{}, err
-	}
-	if err != nil {
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a symbolic link; a socket, a device
 		return Attachment{}, fmt.Errorf("%w: %w", ErrNotUsable, err)
 	}
+	if err != nil {
+		return Attachment{}, err
+	}
 	defer f.Close() //nolint:errcheck // nothing was written
-	if err := trusted(f); err != nil {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return Attachment{}, err
+	}
+	if err := trusted(st); err != nil {
 		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize))
 	if err != nil {
-		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
+		return Attachment{}, err
 	}
 	var a Attachment
 	if err := json.Unmarshal(data, &a); err != nil {
@@ -121,11 +130,7 @@ func read(path string) (Attachment, error) {
 }
 
 // trusted refuses what somebody else than this user could have written.
-func trusted(f *os.File) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return err
-	}
+func trusted(st unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return errors.New("not a regular file")

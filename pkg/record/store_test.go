@@ -619,32 +619,3 @@ func TestOriginal(t *testing.T) {
 		t.Errorf("device 4 was %+v", d)
 	}
 }
-
-func FuzzLoad(f *testing.F) {
-	valid, err := json.Marshal(full())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(valid)
-	f.Add([]byte(`{"version":1,"network":"net","containerID":"c1","ifname":"net1"}`))
-	f.Add([]byte(`{"version":1,"network":"net","containerID":"c1","ifname":"net1","sources":[""],"swaps":[{"out":"AA=="}],"rpFilter":{"all":null}}`))
-	f.Add([]byte(`[]`))
-	s, dir := newStore(f)
-	if err := os.MkdirAll(filepath.Join(dir, netns), 0o700); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := os.WriteFile(path(dir, full().Key), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		all, err := s.Load(netns)
-		switch {
-		case err != nil && !errors.Is(err, ErrNotUsable):
-			t.Errorf("%v is not ErrNotUsable", err)
-		case err == nil && (len(all) != 1 || all[0].Key != full().Key || all[0].Version != Version):
-			t.Errorf("loaded %v", all)
-		case err != nil && len(all) > 0:
-			t.Errorf("loaded %v, with %v", all, err)
-		}
-	})
-}

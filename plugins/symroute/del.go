@@ -39,7 +39,7 @@ func del(args *skel.CmdArgs) error {
 	}
 	defer p.close()
 	another := p.belongsToAnother()
-	if p.mine == nil || another {
+	if p.mine == nil && !p.unread || another {
 		forgetEverywhere(p.store, key) // of a namespace that stood at this path before
 	}
 	if another {
@@ -68,6 +68,10 @@ func (p *pod) belongsToAnother() bool {
 func (p *pod) remove() error {
 	if err := p.revertStates(); err != nil {
 		return fmt.Errorf("DEL is not complete, call it again: %w", err)
+	}
+	if p.unread {
+		warn("what is remembered is kept: DEL once more takes back the rest, or the pod takes it with it")
+		return nil
 	}
 	if err := p.store.Remove(p.identity, p.key); err != nil {
 		warn("%v", err)

@@ -23,8 +23,10 @@ type pod struct {
 	key      record.Key
 	cfg      *config.Config // nil for DEL, which needs none
 	seen     *fib.Snapshot
-	mine     *record.Attachment
-	others   []record.Attachment
+	// unread: what is remembered could not be read this time.
+	unread bool
+	mine   *record.Attachment
+	others []record.Attachment
 	// replaced are attachments whose interface this one has taken over.
 	replaced []record.Attachment
 }
@@ -63,9 +65,15 @@ func (p *pod) read() (err error) {
 		return err
 	}
 	remembered, err := p.store.Load(p.identity)
-	if err != nil {
-		// What is not usable is not acted on; rules and routes are found without.
+	switch {
+	case errors.Is(err, record.ErrNotUsable):
+		// It is not acted on; rules and routes are found without.
 		warn("%v", err)
+	case err != nil && p.cfg != nil:
+		return fmt.Errorf("%w: %w", errRecord, err)
+	case err != nil:
+		warn("%v", err)
+		p.unread = true
 	}
 	p.mine, p.others = record.Find(remembered, p.key)
 	return p.observe()
