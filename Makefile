@@ -5,7 +5,7 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
-.PHONY: build test test-unit test-e2e test-runtimes test-kernels demo lint vulncheck archives fuzz clean
+.PHONY: build test test-unit test-e2e test-runtimes test-kernels test-faults demo lint vulncheck archives fuzz clean
 
 build: ## the plugin, statically linked: bin/symroute
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
@@ -21,6 +21,12 @@ test-e2e: packages
 
 test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
 	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
+
+# With FAULTS=-faults.all each place gets every fault, and 10,000 walks are made: about
+# an hour of two cores.
+FAULTS ?=
+test-faults: packages ## a part of the tests, with its figures: faults, kills, races, damaged records, random walks
+	cd test && $(GO) test -count=1 -timeout 3h -v -run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./e2e $(FAULTS)
 
 # All tests on all kernels: about half an hour of two cores. KERNELS='6.1 -test.run TestX'
 # runs less: see scripts/test-kernels. CI has KERNELS=--quick.

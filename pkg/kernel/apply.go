@@ -134,6 +134,9 @@ func (n *Namespace) addAddress(a fib.Address) error {
 		if err == nil && r.Type == unix.RTN_LOCAL {
 			break // else: CHECK will say so
 		}
+		if _, verdict := errors.AsType[unix.Errno](err); err != nil && !verdict {
+			return fmt.Errorf("%w: %w", errPartly, err)
+		}
 		time.Sleep(time.Millisecond)
 	}
 	return nil

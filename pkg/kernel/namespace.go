@@ -25,6 +25,9 @@ var (
 	// ErrBusy is returned where another invocation holds the namespace for
 	// longer than a runtime would wait.
 	ErrBusy = errors.New("another invocation holds the network namespace")
+	// ErrUnsteady is returned where others change the pod's network all the time, so
+	// that no whole picture of it can be had.
+	ErrUnsteady = errors.New("the pod's network did not stand still")
 )
 
 // lockTimeout is how long an invocation waits for others on the same namespace.
@@ -168,10 +171,11 @@ func (n *Namespace) enter() error {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open our own network namespace: %w", err)
 	}
-	n.home = home
 	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter the network namespace: %w", err)
+		runtime.UnlockOSThread()
+		return errors.Join(fmt.Errorf("enter the network namespace: %w", err), home.Close())
 	}
+	n.home = home
 	n.sock, err = openSocket()
 	return err
 }

@@ -92,7 +92,7 @@ func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
 		}
 		last = got
 	}
-	return nil, fmt.Errorf("%w: the routing state changed during each of %d reads", unix.EAGAIN, dumpTries)
+	return nil, fmt.Errorf("%w: it changed during each of %d reads", ErrUnsteady, dumpTries)
 }
 
 // sameMessage tells whether two messages of a dump say the same. What is left of a

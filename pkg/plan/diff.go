@@ -86,18 +86,34 @@ func mainChanges(in Input, d *Desired) []Op {
 
 // mainRemoval leads main's defaults to what they shall be without this
 // attachment, whose interfaces are about to go: what yielded to them comes back.
-// What is missing for another reason stays so.
+// What is missing for another reason stays so. Where nothing is remembered main stays
+// as it is, but for the default that bears our mark.
 func mainRemoval(in Input) []Op {
+	if in.Mine == nil {
+		return markedRemoval(in)
+	}
 	defaults := originals(in)
 	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()), anyInterface)
 	after := defaultTargets(defaults, standingWishes(in), in.outlives)
 	ours := lostInMove(in)
-	if in.Mine != nil && in.Mine.Wish != nil && !in.Mine.Wish.Take {
+	if in.Mine.Wish != nil && !in.Mine.Wish.Take {
 		ours = append(ours, asHops(decodeMain(in.Seen, in.Mine.Wish.Saw))...) // we took them out
 	}
 	return mainOps(in, before, after, func(r fib.Route) bool {
 		return !slices.ContainsFunc(before, r.Equal) || slices.ContainsFunc(ours, r.Equal)
 	})
+}
+
+// markedRemoval takes out the default by this NIC that a wish had put into main.
+func markedRemoval(in Input) []Op {
+	own := in.ownIndex()
+	m := mainChange{now: defaultsSeen(in.Seen)}
+	for _, r := range defaultsSeen(in.Seen) {
+		if own != 0 && r.Protocol == Protocol && r.Uses(own) {
+			m.takeOut(r)
+		}
+	}
+	return m.ops
 }
 
 // staleRules removes what the attachment had and has no more, from all rules.

@@ -2,6 +2,8 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -276,6 +278,7 @@ func betterMetric(others []*entry, metric uint32, f fib.Family) uint32 {
 	best := uint32(0)
 	if f == fib.V6 {
 		best = 1 // 0 asks IPv6 for its default metric
+		metric = min(metric, 1023)
 	}
 	for _, e := range others {
 		metric = min(metric, max(e.now.Metric, best+1)-1)
@@ -331,7 +334,7 @@ func (w *wish) displacedNICs(in Input) []NIC {
 			i := slices.IndexFunc(out, func(n NIC) bool { return n.Link.Index == l.Index })
 			if i < 0 {
 				i = len(out)
-				out = append(out, NIC{Link: l, displaced: true})
+				out = append(out, NIC{Link: l, displaced: true, attached: attached(in.Seen.Rules, l)})
 			}
 			out[i].Sources = append(out[i].Sources, kernelSources(in, out[i], r.Family)...)
 		}
@@ -348,6 +351,17 @@ func needsTable(in Input, l fib.Link) bool {
 	return in.Then == nil && !slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool { return isOwner(r) && r.OIF == l.Name })
 }
 
+// attached reports whether a NIC has an attachment of its own.
+func attached(rules []fib.Rule, l fib.Link) bool {
+	return slices.Contains(slices.Collect(maps.Values(claims(rules))), l.Name)
+}
+
+// held reports whether that attachment has a source.
+func held(rules []fib.Rule, l fib.Link, source netip.Prefix) bool {
+	by := claims(rules)
+	return slices.ContainsFunc(rules, func(r fib.Rule) bool { return isSource(r) && r.From == source && by[r.Table] == l.Name })
+}
+
 // kernelSources are the addresses that a NIC has in the kernel; for CHECK, of those
 // the ones that ADD saw.
 func kernelSources(in Input, n NIC, f fib.Family) []Source {
@@ -362,7 +376,7 @@ func kernelSources(in Input, n NIC, f fib.Family) []Source {
 			continue
 		}
 		e := exits{in: in, nic: n}
-		out = append(out, Source{Prefix: fib.Host(ip), Subnet: a.Prefix.Masked(), Exit: e.fromKernel(f)})
+		out = append(out, Source{Prefix: fib.Host(ip), Subnet: a.Prefix.Masked(), Exit: e.fromKernel(f), Held: held(in.Seen.Rules, n.Link, fib.Host(ip))})
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -53,7 +54,7 @@ func originals(in Input) []fib.Route {
 	}
 	gone := slices.DeleteFunc(slices.Clone(known), func(r fib.Route) bool { return slices.ContainsFunc(seen, r.Equal) })
 	for i, r := range seen {
-		if r.Protocol != Protocol && !madeOf(r, known) && !displacedFrom(r, gone) && !slices.ContainsFunc(slices.Concat(targets...), r.Equal) {
+		if r.Protocol != Protocol && !madeOf(r, known) && !in.displacedFrom(r, gone) && !slices.ContainsFunc(slices.Concat(targets...), r.Equal) {
 			out = insertAmong(out, r, seen[:i], seen[i+1:])
 		}
 	}
@@ -110,10 +111,16 @@ func rememberedDefaults(in Input) []fib.Route {
 	slices.SortStableFunc(all, func(a, b record.Attachment) int { return b.Seq() - a.Seq() })
 	var out []fib.Route
 	for _, a := range all {
-		for _, r := range asHops(decodeMain(in.Seen, a.Main)) {
-			if r.IsDefault() && !slices.ContainsFunc(out, r.Equal) {
-				out = append(out, r)
+		list := slices.DeleteFunc(asHops(decodeMain(in.Seen, a.Main)), func(r fib.Route) bool { return !r.IsDefault() })
+		for i, r := range list {
+			if slices.ContainsFunc(out, r.Equal) {
+				continue
 			}
+			at := slices.IndexFunc(out, func(o fib.Route) bool { return slices.ContainsFunc(list[i+1:], o.Equal) })
+			if at < 0 {
+				at = len(out)
+			}
+			out = slices.Insert(out, at, r)
 		}
 	}
 	return out
@@ -125,13 +132,37 @@ func madeOf(r fib.Route, others []fib.Route) bool {
 	return slices.ContainsFunc(others, func(o fib.Route) bool { return r.Equal(through(o, r)) })
 }
 
-// displacedFrom reports whether a route is one of the others with a worse metric.
-func displacedFrom(r fib.Route, others []fib.Route) bool {
-	return slices.ContainsFunc(others, func(o fib.Route) bool {
+// displacedFrom reports whether a route is one of the others with a worse metric:
+// that which it gets behind a default with which an attachment takes main, or did
+// before that went with its NIC. With any other it is somebody's backup.
+func (in Input) displacedFrom(r fib.Route, others []fib.Route) bool {
+	if !slices.ContainsFunc(others, func(o fib.Route) bool {
 		o = through(o, r)
 		worse := r.Metric > o.Metric
 		o.Metric = r.Metric
 		return worse && r.Equal(o)
+	}) {
+		return false
+	}
+	known := rememberedDefaults(in)
+	targets := in.targetsOfStates(known, anyInterface)
+	defaults := slices.Concat(known, defaultsSeen(in.Seen), slices.Concat(targets...))
+	var entries []entry
+	for _, d := range defaults {
+		entries = append(entries, entry{now: d})
+	}
+	return slices.ContainsFunc(defaults, func(d fib.Route) bool {
+		return d.Family == r.Family && in.takenWith(d) && r.Metric == freeMetric(entries, r, d.Metric+displacedStep)
+	})
+}
+
+// takenWith reports whether a default is by the NIC of an attachment that takes
+// main, or may have.
+func (in Input) takenWith(d fib.Route) bool {
+	return slices.ContainsFunc(in.attachments(), func(a record.Attachment) bool {
+		return slices.ContainsFunc(a.States(), func(s record.Attachment) bool {
+			return s.Wish != nil && s.Wish.Take && len(s.Wish.NICs) > 0 && d.Uses(s.Wish.NICs[0])
+		})
 	})
 }
 
@@ -151,6 +182,9 @@ func through(o, r fib.Route) fib.Route {
 func insertAmong(list []fib.Route, r fib.Route, ahead, behind []fib.Route) []fib.Route {
 	beside := func(o fib.Route) bool { return besides(o, r) }
 	next := slices.IndexFunc(list, func(o fib.Route) bool { return beside(o) && slices.ContainsFunc(behind, o.Equal) })
+	if next < 0 && !slices.ContainsFunc(ahead, beside) && r.Family == fib.V4 {
+		next = slices.IndexFunc(list, beside)
+	}
 	switch {
 	case next < 0:
 		return append(list, r)
@@ -171,10 +205,55 @@ func mainWithoutUs(in Input) []fib.Route {
 
 // living drops the hops by interfaces that have gone.
 func living(s *fib.Snapshot, routes []fib.Route) []fib.Route {
-	var out []fib.Route
-	for _, r := range routes {
+	return withHops(routes, func(_ fib.Route, h fib.Hop) bool {
+		_, ok := s.LinkAt(h.Index)
+		return ok
+	})
+}
+
+// attainable drops also those by interfaces that are down.
+func attainable(s *fib.Snapshot, routes []fib.Route) []fib.Route {
+	return withHops(living(s, routes), accepts(s))
+}
+
+// accepts tells of which routes and hops the kernel takes: of none by an interface
+// that is down (fib_check_nh, ip6_route_info_create). What is there all the same stays.
+func accepts(s *fib.Snapshot) func(fib.Route, fib.Hop) bool {
+	seen := defaultsSeen(s)
+	return func(r fib.Route, h fib.Hop) bool {
+		l, ok := s.LinkAt(h.Index)
+		return ok && l.Up || slices.ContainsFunc(seen, r.Equal)
+	}
+}
+
+// unattainable notes what is not put in, because a NIC is down that is not the
+// attachment's own: no reason for ADD to fail.
+func unattainable(s *fib.Snapshot, defaults []fib.Route, nics []NIC) []string {
+	var notes []string
+	accepted := accepts(s)
+	for _, r := range living(s, defaults) {
 		for _, h := range r.Hops {
-			if _, ok := s.LinkAt(h.Index); !ok {
+			if !accepted(r, h) {
+				notes = append(notes, fmt.Sprintf("%s is down: the default route %q is not put into main by it", h.Dev, r))
+			}
+		}
+	}
+	for _, n := range nics {
+		if n.displaced && !n.Link.Up {
+			notes = append(notes, fmt.Sprintf("%s is down: its source table stays empty until ADD is repeated with it up", n.Link.Name))
+		}
+	}
+	return notes
+}
+
+// withHops leaves of routes the hops that are to be kept, and of those that become
+// equal one.
+func withHops(routes []fib.Route, keep func(fib.Route, fib.Hop) bool) []fib.Route {
+	var out []fib.Route
+	for _, whole := range routes {
+		r := whole
+		for _, h := range whole.Hops {
+			if !keep(whole, h) {
 				r = r.Through(h.Index, true)
 			}
 		}
@@ -296,11 +375,14 @@ func asMultipath(table []fib.Route) []fib.Route {
 // mainOps lists the changes that lead from what main has to the defaults that it
 // shall have. Routes that are not ours to take are left alone.
 func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
-	made := slices.Concat(in.targetsOfStates(rememberedDefaults(in), in.exists)...)
-	known := living(in.Seen, slices.Concat(originals(in), before, made))
-	m := mainChange{now: weighted(defaultsSeen(in.Seen), known), after: living(in.Seen, after)}
+	m := mainChange{after: living(in.Seen, after), originals: originals(in)}
+	remembered := rememberedDefaults(in)
+	// What was displaced by a NIC that has gone since stands where it stood.
+	made := slices.Concat(append(in.targetsOfStates(remembered, anyInterface), in.targetsOfStates(remembered, in.exists)...)...)
+	known := living(in.Seen, slices.Concat(m.originals, before, made))
+	m.now = weighted(defaultsSeen(in.Seen), known)
 	ins := m.missing(wanted)
-	outs := m.surplus(in, known, ins)
+	outs := m.spared(m.surplus(in, known, ins), ins)
 	m.reorder(in)
 	clash := func(list []fib.Route, r fib.Route) bool {
 		return r.Family == fib.V6 && slices.ContainsFunc(list, func(o fib.Route) bool { return r.SamePlace(o) && r.Protocol != o.Protocol })
@@ -345,6 +427,7 @@ func weighted(seen, known []fib.Route) []fib.Route {
 // mainChange is main's defaults while they are changed.
 type mainChange struct {
 	now, after []fib.Route
+	originals  []fib.Route
 	ops        []Op
 }
 
@@ -354,8 +437,18 @@ func (m *mainChange) surplus(in Input, known, ins []fib.Route) []fib.Route {
 	own := in.ownIndex()
 	return slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool {
 		ours := own != 0 && r.Protocol == Protocol && r.Uses(own)
-		foreign := !ours && !madeOf(r, known) && !displacedFrom(r, ins)
+		foreign := !ours && !madeOf(r, known) && !in.displacedFrom(r, ins)
 		return foreign || slices.ContainsFunc(m.after, r.Equal)
+	})
+}
+
+// spared leaves out of those that have to go the last ones of a family that others
+// have put there: where nothing comes in their place main would be left without, and
+// that is never what a wish was about.
+func (m *mainChange) spared(outs, ins []fib.Route) []fib.Route {
+	remains := func(r fib.Route) bool { return !slices.ContainsFunc(outs, r.Equal) }
+	return slices.DeleteFunc(slices.Clone(outs), func(r fib.Route) bool {
+		return r.Protocol != Protocol && len(ofFamily(ins, r.Family)) == 0 && !slices.ContainsFunc(ofFamily(m.now, r.Family), remains)
 	})
 }
 
@@ -384,15 +477,24 @@ func (m *mainChange) reorder(in Input) {
 	}
 }
 
-// follows reports whether a route shall stand behind another.
+// follows reports whether a route shall stand behind another. Of originals one
+// that is about to go does, too, if it did: a change that is killed before it goes
+// leaves them in their order. It does not where they share an interface: of two
+// IPv4 routes that begin with the same hops the kernel deletes the first
+// (fib_nh_match compares no more than the hops of the route it looks at).
 func (m *mainChange) follows(o, r fib.Route) bool {
-	return slices.IndexFunc(m.after, o.Equal) > slices.IndexFunc(m.after, r.Equal)
+	order := m.after
+	if !slices.ContainsFunc(m.after, o.Equal) {
+		order = m.originals
+		if slices.ContainsFunc(o.Hops, func(h fib.Hop) bool { return r.Uses(h.Index) }) {
+			return false
+		}
+	}
+	at := slices.IndexFunc(order, r.Equal)
+	return at >= 0 && slices.IndexFunc(order, o.Equal) > at
 }
 
-// putIn inserts a route before those that shall follow it and behind the others,
-// also those that are about to go: of two IPv4 routes that begin with the same
-// hops the kernel deletes the first (fib_nh_match compares no more than the hops
-// of the route it looks at).
+// putIn inserts a route before those that shall follow it and behind the others.
 func (m *mainChange) putIn(r fib.Route) {
 	p := Place{First: true}
 	at := len(m.now)

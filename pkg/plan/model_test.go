@@ -145,6 +145,15 @@ func (m *model) died(name string) {
 	m.routes = slices.DeleteFunc(m.routes, func(r fib.Route) bool { return r.Uses(l.Index) })
 }
 
+// down sets a device down, and the kernel removes its routes and IPv6 addresses. An
+// IPv4 route by others, too, stays.
+func (m *model) down(name string) {
+	l := m.link(name)
+	l.Up = false
+	m.addresses = slices.DeleteFunc(m.addresses, func(a fib.Address) bool { return a.Index == l.Index && a.Prefix.Addr().Is6() })
+	m.routes = slices.DeleteFunc(m.routes, func(r fib.Route) bool { return r.Uses(l.Index) && len(r.Through(l.Index, true).Hops) == 0 })
+}
+
 func (m *model) link(name string) *fib.Link {
 	i := slices.IndexFunc(m.links, func(l fib.Link) bool { return l.Name == name })
 	if i < 0 {

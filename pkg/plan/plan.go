@@ -66,6 +66,8 @@ type NIC struct {
 	Tables  []Table
 	// displaced marks a NIC that is not of the attachment: its default was.
 	displaced bool
+	// attached marks a displaced one that has an attachment of its own by now.
+	attached bool
 	// replies marks one by which answers from VIPs leave.
 	replies bool
 }
@@ -73,6 +75,10 @@ type NIC struct {
 // RepliesOnly reports whether the NIC is not the attachment's, and answers from
 // VIPs leave by it.
 func (n NIC) RepliesOnly() bool { return n.replies }
+
+// Attached reports whether the NIC is a displaced one that has an attachment of its
+// own by now: the rules of that one stand first.
+func (n NIC) Attached() bool { return n.attached }
 
 func (n NIC) has(source netip.Prefix) bool {
 	return slices.ContainsFunc(n.Sources, func(s Source) bool { return s.Prefix == source })
@@ -91,6 +97,9 @@ type Source struct {
 	Arrival fib.Link
 	// MaxMSS is the most that its segments may hold, in bytes; 0: as it comes.
 	MaxMSS uint32
+	// Held marks a source of a displaced NIC that the NIC's own attachment has by now,
+	// whose rules decide for it: it is there that its way is judged.
+	Held bool
 }
 
 // Family is the address family of the source.
@@ -177,14 +186,15 @@ func Build(in Input) (*Desired, error) {
 func (d *Desired) wishFor(in Input, w *wish) {
 	defaults := originals(in)
 	others := standingWishes(in)
-	d.Before = defaultTargets(defaults, others, in.exists)
-	d.After = d.Before
-	if w == nil {
-		return
+	before := defaultTargets(defaults, others, in.exists)
+	after := before
+	if w != nil {
+		after = defaultTargets(defaults, append(others, *w), in.exists)
+		d.Notes = w.leftAlone(living(in.Seen, defaults))
+		d.NICs = append(d.NICs, w.displacedNICs(in)...)
 	}
-	d.After = defaultTargets(defaults, append(others, *w), in.exists)
-	d.Notes = w.leftAlone(living(in.Seen, defaults))
-	d.NICs = append(d.NICs, w.displacedNICs(in)...)
+	d.Before, d.After = attainable(in.Seen, before), attainable(in.Seen, after)
+	d.Notes = append(d.Notes, unattainable(in.Seen, after, d.NICs)...)
 }
 
 // interfaceNames lists the attachment's interfaces, its own first.
@@ -319,7 +329,8 @@ func memory(in Input, d *Desired) record.Attachment {
 	}
 	m.Order = rememberedOrder(in, d)
 	for _, f := range fib.Families() {
-		if len(ofFamily(living(in.Seen, originals(in)), f)) > 0 {
+		// One that is not put in, because its NIC is down, CHECK will not miss.
+		if len(ofFamily(living(in.Seen, originals(in)), f)) > 0 && len(ofFamily(d.After, f)) > 0 {
 			m.MainDefaults = append(m.MainDefaults, f)
 		}
 	}

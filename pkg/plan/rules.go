@@ -9,6 +9,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
 )
 
 // rules lists the rules of a NIC's tables. All have one priority, by default
@@ -19,6 +20,9 @@ import (
 func rules(in Input, n NIC) []fib.Rule {
 	var out []fib.Rule
 	p := in.Config.Priority
+	if n.displaced {
+		p = config.DefaultPriority
+	}
 	for _, t := range n.Tables {
 		for _, f := range t.Families() {
 			owner := fib.Rule{Family: f, Priority: p, OIF: n.Link.Name, Action: fib.Lookup, Table: t.Number, Protocol: Protocol}
@@ -145,7 +149,9 @@ func ownership(in Input) owned {
 	}
 	if in.Mine != nil {
 		for _, table := range in.Mine.Tables {
-			if claimed[table] == "" {
+			marked := slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool { return isMarker(r) && r.Table == table })
+			others := slices.ContainsFunc(in.Others, func(a record.Attachment) bool { return slices.Contains(a.Tables, table) })
+			if claimed[table] == "" || !marked && !others { // somebody deleted the marker
 				o.tables[table] = true
 			}
 		}

@@ -145,6 +145,9 @@ func (b tableBuilder) build() []fib.Route {
 	if b.nic.replies && b.in.Then != nil {
 		return remembered(b.in, b.table.Number)
 	}
+	if b.nic.displaced && !b.nic.Link.Up {
+		return nil // the kernel takes none; until it is up, and ADD repeated, its sources are refused
+	}
 	for _, f := range b.table.Families() {
 		if b.nic.replies {
 			b.add(b.mirrored(f)...)

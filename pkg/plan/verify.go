@@ -66,8 +66,8 @@ func shadows(s *fib.Snapshot, source Source, table uint32, d *Desired) Deviation
 	own := slices.IndexFunc(s.Rules, func(r fib.Rule) bool {
 		return isSource(r) && r.From == source.Prefix && r.Table == table
 	})
-	if own < 0 || askable(s, source) {
-		return nil // missing, which was said, or the kernel's to say
+	if own < 0 || source.Held || askable(s, source) {
+		return nil // missing, which was said, another's, or the kernel's to say
 	}
 	var out Deviations
 	for _, r := range s.Rules[:own] {

@@ -19,7 +19,9 @@ import (
 )
 
 // Version is the version of the file's format. A file of another version is
-// never acted on.
+// never acted on: rules and routes of its attachment go all the same, settings and
+// the main table stay. DEL of a running pod comes after an upgrade, so a release that
+// raises it has to go on reading the one before.
 const Version = 1
 
 // Key names an attachment (CNI SPEC, "attachment").

@@ -51,12 +51,16 @@ func (k Key) fileName() string {
 // returns the name and why (ErrNotUsable), and goes on. Any other error is the
 // system's: nothing is known then, and another time it may be.
 func (s Store) Load(namespace string) ([]Attachment, error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, namespace))
+	err := s.trusted(namespace)
+	var entries []os.DirEntry
+	if err == nil {
+		entries, err = os.ReadDir(filepath.Join(s.dir, namespace))
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
-	case errors.Is(err, unix.ENOTDIR):
-		return nil, fmt.Errorf("%w: %w", ErrNotUsable, err)
+	case errors.Is(err, ErrNotUsable):
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("read what is remembered: %w", err)
 	}
@@ -112,25 +116,55 @@ func read(path string) (Attachment, error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return Attachment{}, err
 	}
-	if err := trusted(st); err != nil {
+	if err := trustedFile(st); err != nil {
 		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSize))
 	if err != nil {
 		return Attachment{}, err
 	}
+	var format struct{ Version int }
+	if err := json.Unmarshal(data, &format); err != nil {
+		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
+	}
+	if format.Version != Version {
+		return Attachment{}, fmt.Errorf("%w: %s: has format version %d, this release reads %d", ErrNotUsable, path, format.Version, Version)
+	}
 	var a Attachment
 	if err := json.Unmarshal(data, &a); err != nil {
 		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
 	}
-	if a.Version != Version {
-		return Attachment{}, fmt.Errorf("%w: %s: has format version %d, this release reads %d", ErrNotUsable, path, a.Version, Version)
-	}
 	return a, nil
 }
 
-// trusted refuses what somebody else than this user could have written.
-func trusted(st unix.Stat_t) error {
+// trusted refuses a namespace's folder, or a directory of all, in which somebody else
+// than this user could have put or taken records. The directory may stand behind a
+// link, which is the administrator's doing; a namespace's folder is ours and may not.
+func (s Store) trusted(namespace string) error {
+	if err := trustedDir(s.dir, unix.Stat); err != nil {
+		return err
+	}
+	return trustedDir(filepath.Join(s.dir, namespace), unix.Lstat)
+}
+
+func trustedDir(path string, stat func(string, *unix.Stat_t) error) error {
+	var st unix.Stat_t
+	err := stat(path, &st)
+	switch {
+	case errors.Is(err, unix.ENOTDIR), err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("%w: %s: not a directory", ErrNotUsable, path)
+	case err != nil:
+		return &fs.PathError{Op: "stat", Path: path, Err: err}
+	case int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("%w: %s: belongs to user %d", ErrNotUsable, path, st.Uid)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("%w: %s: others may write to it (mode %#o)", ErrNotUsable, path, st.Mode&0o777)
+	}
+	return nil
+}
+
+// trustedFile refuses what somebody else than this user could have written.
+func trustedFile(st unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return errors.New("not a regular file")
@@ -153,11 +187,14 @@ func (s Store) Save(namespace string, a Attachment) error {
 		return fmt.Errorf("remember the attachment: %w", err)
 	}
 	path := filepath.Join(s.dir, namespace, a.fileName())
-	err = s.write(path, data)
+	err = s.trusted(namespace)
 	if errors.Is(err, fs.ErrNotExist) { // the first of its namespace
 		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-			err = s.write(path, data)
+			err = s.trusted(namespace)
 		}
+	}
+	if err == nil {
+		err = s.write(path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("remember the attachment: %w", err)
@@ -189,6 +226,11 @@ func (s Store) write(path string, data []byte) error {
 func (s Store) Remove(namespace string, key Key) error {
 	dir := filepath.Join(s.dir, namespace)
 	path := filepath.Join(dir, key.fileName())
+	if err := s.trusted(namespace); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("forget the attachment: %w", err)
+	}
 	for _, p := range []string{path + unwritten, path} {
 		if err := unlink(p); err != nil {
 			return fmt.Errorf("forget the attachment: %w", err)

@@ -55,6 +55,9 @@ func (q question) query() fib.Query {
 func questions(cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) []question {
 	var all []question
 	for _, n := range d.NICs {
+		if !n.Link.Up {
+			continue // nothing comes or leaves by it; ADD refuses one of its own, a displaced one's table is empty
+		}
 		for _, f := range fib.Families() {
 			a := asker{cfg: cfg, seen: seen, nic: n, family: f}
 			all = append(all, a.flows()...)
@@ -81,7 +84,7 @@ func (a asker) flows() []question {
 	for _, t := range a.nic.Tables {
 		remotes := a.remotes(t)
 		for _, s := range t.Sources {
-			if s.Family() != a.family {
+			if s.Family() != a.family || s.Held {
 				continue
 			}
 			for _, local := range a.locals(s) {
@@ -114,7 +117,7 @@ func (a asker) arrival(s plan.Source) fib.Link {
 // bound asks for sockets that are bound to the NIC alone. Where none of its
 // tables has a route IPv4 believes the remote on-link; there is nothing to ask.
 func (a asker) bound() []question {
-	if a.nic.RepliesOnly() {
+	if a.nic.RepliesOnly() || a.nic.Attached() {
 		return nil // such sockets go by the NIC's own attachment, or by main
 	}
 	var all []question

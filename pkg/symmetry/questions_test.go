@@ -8,9 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
 )
 
 // pair is a pod with a NIC that came first and the one that is asked about.
@@ -297,6 +299,53 @@ func TestQuestions(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(lines(tc.want), got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("questions (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestQuestionsOfOthers asks nothing of a displaced NIC that it cannot answer, for it
+// is down, nor what its own attachment has the say in.
+func TestQuestionsOfOthers(t *testing.T) {
+	onMain := func(in *plan.Input) {
+		in.Seen.Routes = append(in.Seen.Routes, fib.Route{
+			Family: fib.V4, Dst: fib.V4.Any(), Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST,
+			Hops: []fib.Hop{{Index: 2, Dev: "eth0", Gateway: ip("10.244.0.1")}},
+		})
+	}
+	attached := func(in *plan.Input) {
+		in.Mine = &record.Attachment{Key: in.Key, Displaced: []int{2}}
+		rule := fib.Rule{Family: fib.V4, Priority: 32765, Action: fib.Lookup, Table: 7302, Protocol: plan.Protocol}
+		owner, source := rule, rule
+		owner.OIF, source.From = "eth0", netip.MustParsePrefix("10.244.0.5/32")
+		in.Seen.Rules = append(in.Seen.Rules, source, owner)
+	}
+	for name, tc := range map[string]struct {
+		nic   string
+		more  []func(*plan.Input)
+		asked []string // of eth0
+	}{
+		"displaced": {"eth0", []func(*plan.Input){onMain}, []string{
+			"packets from 10.244.0.5 to 192.0.2.254", "packets from 192.0.2.254 to 10.244.0.5 that arrive on eth0",
+			"packets from 10.244.0.6 to 192.0.2.254", "packets from 192.0.2.254 to 10.244.0.6 that arrive on eth0",
+			"packets to 192.0.2.254 of a socket bound to eth0",
+		}},
+		"attached since": {"eth0", []func(*plan.Input){onMain, attached}, []string{
+			"packets from 10.244.0.6 to 192.0.2.254", "packets from 192.0.2.254 to 10.244.0.6 that arrive on eth0",
+		}},
+		"down": {"!eth0", []func(*plan.Input){onMain}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nics := []nic{{tc.nic, "10.244.0.5/24 10.244.0.6/24"}, {"net1", "10.20.30.5/24"}}
+			s := newSite(t, nics, `"mainDefault": "take", "checkDestinations": ["192.0.2.254"]`, resultOf, tc.more...)
+			var got []string
+			for _, q := range questions(s.cfg, s.seen, s.plan) {
+				if q.nic.Name == "eth0" && q.remote == ip("192.0.2.254") {
+					got = append(got, q.what())
+				}
+			}
+			if diff := cmp.Diff(tc.asked, got); diff != "" {
 				t.Errorf("questions (-want +got):\n%s", diff)
 			}
 		})

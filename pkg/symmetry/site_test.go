@@ -30,9 +30,9 @@ type nic struct {
 }
 
 // newSite makes a site from the NICs of a pod, the keys beside type, and the
-// addresses and routes of the result, JSON. The snapshot is that after the plan
-// was carried out.
-func newSite(t *testing.T, nics []nic, conf, prev string) site {
+// addresses and routes of the result, JSON, with more to plan from. The snapshot is that
+// after the plan was carried out.
+func newSite(t *testing.T, nics []nic, conf, prev string, more ...func(*plan.Input)) site {
 	t.Helper()
 	s := site{seen: snapshot(nics)}
 	if conf != "" {
@@ -42,13 +42,17 @@ func newSite(t *testing.T, nics []nic, conf, prev string) site {
 	if s.cfg, err = config.Parse([]byte(`{"cniVersion": "1.1.0", "name": "data", "type": "symroute"` + conf + `, "prevResult": ` + prev + `}`)); err != nil {
 		t.Fatalf("configuration: %v", err)
 	}
-	s.plan, err = plan.Build(plan.Input{
+	in := plan.Input{
 		Config: s.cfg,
 		Key:    record.Key{Network: "data", ContainerID: "c1", IfName: "net1"},
 		InPod:  slices.Repeat([]bool{true}, len(s.cfg.Prev.Interfaces)),
 		Seen:   s.seen,
 		Vacant: func(uint32) (bool, error) { return true, nil },
-	})
+	}
+	for _, m := range more {
+		m(&in)
+	}
+	s.plan, err = plan.Build(in)
 	if err != nil {
 		t.Fatalf("plan: %v", err)
 	}

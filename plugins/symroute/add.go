@@ -119,6 +119,7 @@ func (p *pod) establish(in plan.Input, d *plan.Desired) (err error) {
 		}
 	}
 	if len(d.Memory.Earlier) > 0 { // none of which there is anything left of
+		undo.push(func() error { return p.store.Save(p.identity, d.Memory) })
 		if err := p.store.Save(p.identity, d.Memory.Settled()); err != nil {
 			return fmt.Errorf("%w: %w", errRecord, err)
 		}
@@ -153,7 +154,11 @@ func (p *pod) forget() error {
 			return err
 		}
 	}
-	return p.store.Remove(p.identity, p.key)
+	err := p.store.Remove(p.identity, p.key)
+	if errors.Is(err, record.ErrNotUsable) {
+		return nil // a folder that takes no record has none
+	}
+	return err
 }
 
 // verify asks CHECK's symmetry questions. What was seen before the changes is

@@ -115,7 +115,7 @@ func (p *pod) revertUnknown() error {
 	for _, note := range plan.LeftBehind(p.input()) {
 		warn("%s", note)
 	}
-	return p.revertAll(record.Attachment{}, ops)
+	return p.revertAll(record.Attachment{Key: p.key, Unknown: true}, ops)
 }
 
 // revertAll carries out the changes, up to the first that fails: their order
@@ -142,10 +142,14 @@ func (p *pod) revertAll(base record.Attachment, ops []plan.Op) error {
 	return nil
 }
 
-// revert takes one change back, having remembered what it moves.
+// revert takes one change back, having remembered what it moves, if it can: to be
+// killed just now is less likely than a dataDir that will never take a record again.
 func (p *pod) revert(base record.Attachment, op plan.Op) error {
+	if p.unread { // what is remembered must not be written over
+		return p.ns.Revert(op)
+	}
 	if err := p.journal(base, op); err != nil {
-		return err
+		warn("%v", err)
 	}
 	return p.ns.Revert(op)
 }

@@ -58,6 +58,7 @@ func codeOf(err error) uint {
 		{kernel.ErrHost, types.ErrInvalidNetNS},
 		{kernel.ErrGone, types.ErrInvalidEnvironmentVariables},
 		{kernel.ErrBusy, types.ErrTryAgainLater},
+		{kernel.ErrUnsteady, types.ErrTryAgainLater},
 		{errUnavailable, codeUnusable},
 		{errRecord, types.ErrIOFailure},
 		{plan.ErrState, codeState},

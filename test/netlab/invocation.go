@@ -33,19 +33,29 @@ func (i Invocation) Failed(t testing.TB) *types.Error {
 	if i.ExitCode == 0 {
 		return nil
 	}
-	failure, err := decodeError(i.Stdout)
+	failure, err := i.Failure()
 	if err != nil {
 		t.Fatalf("%v\n%v", err, i)
 	}
+	return failure
+}
+
+// Failure is the error that the plugin printed when it failed, or what is wrong with
+// the way it failed.
+func (i Invocation) Failure() (*types.Error, error) {
+	failure, err := decodeError(i.Stdout)
+	if err != nil {
+		return nil, err
+	}
 	for _, sign := range []string{"panic:", "goroutine ", "runtime error", "internal error"} {
 		if bytes.Contains(i.Stderr, []byte(sign)) || strings.Contains(failure.Msg, sign) {
-			t.Fatalf("the plugin panicked\n%v", i)
+			return nil, errors.New("the plugin panicked")
 		}
 	}
 	if i.ExitCode != 1 {
-		t.Fatalf("exit code %d, want 1\n%v", i.ExitCode, i)
+		return nil, fmt.Errorf("exit code %d, want 1", i.ExitCode)
 	}
-	return failure
+	return failure, nil
 }
 
 // decodeError reads the error object of the CNI specification. Anything beside

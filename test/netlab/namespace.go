@@ -277,7 +277,11 @@ func Sweep() error {
 		if !Stale(entry.Name()) {
 			continue
 		}
-		if err := netns.DeleteNamed(entry.Name()); err != nil && !os.IsNotExist(err) {
+		err := netns.DeleteNamed(entry.Name())
+		if errors.Is(err, unix.EINVAL) { // its maker died before it was mounted
+			err = os.Remove(filepath.Join(runDir, entry.Name()))
+		}
+		if err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("remove stale namespace %s: %w", entry.Name(), err)
 		}
 	}
@@ -296,15 +300,19 @@ func Stale(name string) bool {
 // safety net, not part of any verdict.
 const patience = 10 * time.Second
 
+// longPatience is the same for what the kernel does in its own time: an emulated
+// machine that shares two cores with others has little of it.
+const longPatience = time.Minute
+
 // Eventually polls until done says yes, and fails the test when it never does.
 // It is for what the kernel does in its own time, such as a link coming up. It
 // asks less and less often: on an emulated machine, asking is what takes time.
 func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	pause := 5 * time.Millisecond
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(pause) {
+	for deadline := time.Now().Add(longPatience); !done(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
-			t.Fatalf("still waiting after %v: %s", patience, what)
+			t.Fatalf("still waiting after %v: %s", longPatience, what)
 		}
 		pause = min(2*pause, 100*time.Millisecond)
 	}

@@ -1,0 +1,244 @@
+package e2e
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/symroute/symroute/test/netlab"
+	"github.com/symroute/symroute/test/walk"
+)
+
+// walker makes the steps of one walk in the pod and in its twin.
+type walker struct {
+	t         testing.TB
+	w         walk.Walk
+	site      *walkSite
+	dataDir   string
+	pod, twin walkPod
+
+	// attached are the attachments whose DEL has not come, by NIC.
+	attached map[string]*attached
+	// written are the devices whose rp_filter somebody else has written while
+	// attachments were there.
+	written map[string]bool
+	// lost are the NICs that were down since the pod last was without attachments.
+	lost map[string]bool
+	// was is the attachment of the step's NIC before the step; nil: none.
+	was *attached
+	// over: the twin says nothing any more about what should be.
+	over bool
+}
+
+// walkPod is the pod, or its twin.
+type walkPod struct {
+	observer
+	names walk.Names
+	// was is the state before the step, is that after it.
+	was, is *routing
+}
+
+// attached is what became of an attachment since its ADD.
+type attached struct {
+	conf  map[string]any
+	index int // of the NIC that ADD saw
+	// killed: an ADD or DEL did not end, and anything may be.
+	killed bool
+	// cut: the NIC was down or has gone since, and CHECK has to say so.
+	cut bool
+	// spoiled: an address has gone since, or was not there, or somebody else has
+	// written its rp_filter.
+	spoiled bool
+	// rival: another NIC, which may have its table from this attachment (take), was
+	// down or lost an address.
+	rival bool
+}
+
+// sound reports whether everything has to be as configured.
+func (a *attached) sound() bool { return !a.killed && !a.cut && !a.spoiled }
+
+func newWalker(t testing.TB, site *walkSite, w walk.Walk) *walker {
+	t.Helper()
+	k := &walker{t: t, w: w, site: site, attached: map[string]*attached{}, written: map[string]bool{}, lost: map[string]bool{}}
+	dir, err := os.MkdirTemp("", "walk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	k.dataDir = filepath.Join(dir, "data")
+	k.pod, k.twin = k.newPod("pod"), k.newPod("twin")
+	return k
+}
+
+func (k *walker) newPod(role string) walkPod {
+	k.t.Helper()
+	ns := netlab.New(k.t, role)
+	p := walkPod{names: walk.Names{
+		Pod: ns.Name, Wire: k.site.wire.Name, End: fmt.Sprintf("%c%dx", role[0], k.site.walks), Netns: ns.Path, DataDir: k.dataDir,
+	}}
+	socket, err := newRTNL(ns)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.t.Cleanup(socket.close)
+	p.observer = observer{ns: ns, rtnl: socket}
+	k.run(p, k.w.Begin())
+	p.is = k.look(p)
+	return p
+}
+
+// walk makes the steps, and returns what was wrong first.
+func (k *walker) walk() *wrong {
+	for i, s := range k.w.Steps {
+		if what, details := k.step(s); what != "" {
+			return &wrong{step: s, at: i, what: what, details: details}
+		}
+		if k.over {
+			break
+		}
+	}
+	return nil
+}
+
+func (k *walker) step(s walk.Step) (what, details string) {
+	var call netlab.Invocation
+	switch s.Verb {
+	case walk.Add, walk.Del, walk.Check:
+		call = k.call(s)
+	case walk.GC:
+		if call = k.collect(); call.ExitCode != 0 {
+			return "GC failed", call.String()
+		}
+	default:
+		if answers := [2]string{k.run(k.pod, k.w.Lines(s, k.pod.names)), k.run(k.twin, k.w.Lines(s, k.twin.names))}; answers[0] != answers[1] {
+			return "somebody else is answered differently", strings.Join(answers[:], "\nthe twin: ")
+		}
+	}
+	k.observe()
+	return k.judge(s, call)
+}
+
+// observe looks at both, when the kernel is done with them.
+func (k *walker) observe() {
+	k.pod.was, k.twin.was = k.pod.is, k.twin.is
+	k.pod.is, k.twin.is = k.look(k.pod), k.look(k.twin)
+}
+
+func (k *walker) look(p walkPod) *routing {
+	k.t.Helper()
+	for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+		s, err := p.observe()
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if s.settled() {
+			return s
+		}
+		if time.Since(begun) > 10*time.Second {
+			k.t.Fatalf("the addresses of %s never came to be usable", p.ns.Name)
+		}
+	}
+}
+
+// run runs lines, and returns the complaints: in a walk that was shortened there
+// are commands that cannot work, in the pod and its twin alike.
+func (k *walker) run(p walkPod, lines []walk.Line) string {
+	k.t.Helper()
+	var complaints strings.Builder
+	for len(lines) > 0 {
+		same := 1
+		for same < len(lines) && lines[same].Wire == lines[0].Wire && lines[same].Setting == lines[0].Setting {
+			same++
+		}
+		switch {
+		case lines[0].Setting:
+			err := p.ns.Do(func() error {
+				var all error
+				for _, l := range lines[:same] {
+					key, value, _ := strings.Cut(l.Text, "=")
+					all = errors.Join(all, os.WriteFile(filepath.Join("/proc/sys", key), []byte(value), 0o644))
+				}
+				return all
+			})
+			if err != nil {
+				fmt.Fprintln(&complaints, err)
+			}
+		default:
+			ns := p.ns
+			if lines[0].Wire {
+				ns = k.site.wire
+			}
+			complaints.WriteString(ipBatch(k.t, ns, lines[:same]))
+		}
+		lines = lines[same:]
+	}
+	return complaints.String()
+}
+
+// ipBatch runs ip once for all lines and returns what it complains of.
+func ipBatch(t testing.TB, ns *netlab.NS, lines []walk.Line) string {
+	t.Helper()
+	var batch, stderr strings.Builder
+	for _, l := range lines {
+		batch.WriteString(l.Text + "\n")
+	}
+	cmd := exec.Command("ip", "-n", ns.Name, "-force", "-batch", "-")
+	cmd.Stdin, cmd.Stderr = strings.NewReader(batch.String()), &stderr
+	var exit *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	// A default may be there already, or not any more, for attachments move them.
+	var complaints strings.Builder
+	for line := range strings.Lines(stderr.String()) {
+		var at int
+		if _, err := fmt.Sscanf(line, "Command failed -:%d", &at); err == nil && !strings.Contains(lines[at-1].Text, "default") {
+			fmt.Fprintln(&complaints, lines[at-1].Text)
+		}
+	}
+	return complaints.String()
+}
+
+// call runs symroute for a NIC. Verbs other than ADD get what the last ADD got.
+func (k *walker) call(s walk.Step) netlab.Invocation {
+	k.t.Helper()
+	conf := s.Config
+	if a := k.attached[s.NIC]; a != nil && s.Verb != walk.Add {
+		conf = a.conf
+	}
+	stdin, env := k.w.Stdin(s, conf, k.pod.names), walk.Environ(s, k.pod.names)
+	if s.Kill == nil {
+		return k.site.node.RunPlugin(k.t, env, stdin)
+	}
+	return k.site.node.RunPluginUnder(k.t, s.Kill.Wrapper(), env, stdin)
+}
+
+// collect runs GC for all networks that attachments are of, with all of them in
+// use. The first that fails is returned.
+func (k *walker) collect() netlab.Invocation {
+	k.t.Helper()
+	var call netlab.Invocation
+	for _, n := range k.w.NICs {
+		var inUse []string
+		if k.attached[n.Name] != nil {
+			inUse = append(inUse, n.Name)
+		}
+		stdin := walk.GCStdin(walk.Network(n.Name), inUse, k.pod.names)
+		call = k.site.node.RunPlugin(k.t, walk.Environ(walk.Step{Verb: walk.GC}, k.pod.names), stdin)
+		if call.ExitCode != 0 {
+			return call
+		}
+	}
+	return call
+}
+
+// panicked reports whether an invocation ended in a way that no plugin may.
+func panicked(call netlab.Invocation) bool {
+	return call.ExitCode > 1 || bytes.Contains(call.Stderr, []byte("goroutine ")) || bytes.Contains(call.Stdout, []byte("internal error"))
+}

@@ -1,0 +1,434 @@
+package walk
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+)
+
+// steps is how long a walk is, without the DELs at its end.
+const steps = 12
+
+// New draws a walk.
+func New(seed uint64) Walk {
+	d := &draw{Rand: rand.New(rand.NewPCG(seed, 0)), there: map[string]bool{}, up: map[string]bool{}, attached: map[string]bool{}, next: 10}
+	d.w = Walk{Seed: seed, All: d.mode(), Default: d.mode(), NICs: d.nics()}
+	d.step(Step{Verb: Plug, NIC: d.w.NICs[0].Name})
+	for len(d.w.Steps) < steps {
+		d.something()
+	}
+	d.allLeave()
+	return d.w
+}
+
+// draw is a walk that is being drawn, and what is known of the pod at its end.
+type draw struct {
+	*rand.Rand
+	w        Walk
+	there    map[string]bool // NICs
+	up       map[string]bool
+	attached map[string]bool // also where the ADD was killed
+	next     int             // interface index
+	undo     []Line          // takes back what others did
+	hosts    int             // addresses of others
+}
+
+func pick[T any](d *draw, list ...T) T { return list[d.IntN(len(list))] }
+
+// chance is true in one of n cases.
+func (d *draw) chance(n int) bool { return d.IntN(n) == 0 }
+
+func (d *draw) mode() int { return pick(d, 0, 0, 1, 2) }
+
+// nics draws the NICs. Some share a subnet, some have one that lies in another's.
+func (d *draw) nics() []NIC {
+	var nics []NIC
+	for i := range pick(d, 1, 2, 2, 3, 3, 4, 5, 6) {
+		n := NIC{Name: fmt.Sprintf("net%d", i), Defaults: !d.chance(3), Metric: pick(d, 0, 0, 0, 0, 50, 100)}
+		if i == 0 {
+			n.Name = "eth0"
+		}
+		families := pick(d, "46", "46", "4", "6")
+		gateways := !d.chance(5)
+		for _, family := range families {
+			for range pick(d, 1, 1, 1, 2) {
+				n.Addresses = append(n.Addresses, d.address(i, len(n.Addresses), family == '4', gateways && !d.chance(8)))
+			}
+		}
+		if d.chance(3) {
+			n.Routes = append(n.Routes, prefix("172.30.%d.0/24", i), prefix("2001:db8:30:%x::/64", i))
+		}
+		if d.chance(4) {
+			n.Settings = append(n.Settings, fmt.Sprintf("rp_filter=%d", d.IntN(3)))
+		}
+		nics = append(nics, n)
+	}
+	return nics
+}
+
+// address draws the k-th address of the i-th NIC. No two NICs have the same.
+func (d *draw) address(i, k int, four, gateway bool) Address {
+	subnet := pick(d, i, i, i, 0) // 0: shared with eth0, or within its subnet
+	host := 10 + 10*i + k
+	var a Address
+	if four {
+		bits := pick(d, 24, 24, 24, 16)
+		a.Prefix = netip.PrefixFrom(addr("10.%d.0.%d", subnet, host), bits)
+		a.Gateway = addr("10.%d.0.1", subnet)
+	} else {
+		bits := pick(d, 64, 64, 64, 48)
+		a.Prefix = netip.PrefixFrom(addr("2001:db8:%x::%x", subnet, host), bits)
+		a.Gateway = pick(d, addr("2001:db8:%x::1", subnet), addr("2001:db8:%x::1", subnet), addr("fe80::1"))
+	}
+	if !gateway {
+		a.Gateway = netip.Addr{}
+	}
+	return a
+}
+
+func addr(format string, args ...any) netip.Addr {
+	return netip.MustParseAddr(fmt.Sprintf(format, args...))
+}
+
+func prefix(format string, args ...any) netip.Prefix {
+	return netip.MustParsePrefix(fmt.Sprintf(format, args...))
+}
+
+// step appends a step, and notes what comes of it.
+func (d *draw) step(s Step) {
+	switch s.Verb {
+	case Plug:
+		s.Index = d.next
+		d.next++
+		d.there[s.NIC], d.up[s.NIC] = true, true
+	case Unplug:
+		delete(d.there, s.NIC)
+		delete(d.up, s.NIC)
+	case Down:
+		delete(d.up, s.NIC)
+	case Up:
+		d.up[s.NIC] = true
+	case Add:
+		d.attached[s.NIC] = true
+	case Del:
+		if s.Kill == nil {
+			delete(d.attached, s.NIC)
+		}
+	case Foreign, Check, GC:
+	}
+	d.w.Steps = append(d.w.Steps, s)
+}
+
+// something happens to a NIC, or beside it.
+func (d *draw) something() {
+	n := pick(d, d.w.NICs...)
+	switch happens := d.IntN(20); {
+	case happens < 7:
+		d.add(n, d.kill())
+	case happens < 10:
+		d.del(n)
+	case happens < 11:
+		d.step(Step{Verb: Check, NIC: n.Name})
+	case happens < 12:
+		d.step(Step{Verb: GC})
+	case happens < 14 && d.there[n.Name]:
+		d.flap(n)
+	case happens < 15 && d.there[n.Name]:
+		d.step(Step{Verb: Unplug, NIC: n.Name})
+	case happens < 16 && !d.there[n.Name]:
+		d.step(Step{Verb: Plug, NIC: n.Name})
+	default:
+		if d.there[n.Name] {
+			d.others(n)
+		}
+	}
+}
+
+// add attaches a NIC, which comes or comes up for it in most cases.
+func (d *draw) add(n NIC, k *Kill) {
+	switch {
+	case !d.there[n.Name]:
+		d.step(Step{Verb: Plug, NIC: n.Name})
+	case !d.up[n.Name] && !d.chance(4):
+		d.step(Step{Verb: Up, NIC: n.Name, Back: d.chance(2)})
+	}
+	d.step(Step{Verb: Add, NIC: n.Name, Config: d.config(n), Kill: k})
+}
+
+// del detaches it, and most often the NIC goes then, as a runtime does it.
+func (d *draw) del(n NIC) {
+	d.step(Step{Verb: Del, NIC: n.Name, Kill: d.kill()})
+	if d.chance(4) {
+		d.step(Step{Verb: Del, NIC: n.Name})
+	}
+	if d.there[n.Name] && !d.attached[n.Name] && d.chance(2) {
+		d.step(Step{Verb: Unplug, NIC: n.Name})
+	}
+}
+
+func (d *draw) flap(n NIC) {
+	if d.up[n.Name] {
+		d.step(Step{Verb: Down, NIC: n.Name})
+		if d.chance(5) {
+			return // for a while
+		}
+	}
+	d.step(Step{Verb: Up, NIC: n.Name, Back: d.chance(2)})
+}
+
+// kill ends one invocation of five at one of its system calls. Where there is no
+// such call it lives.
+func (d *draw) kill() *Kill {
+	if !d.chance(5) {
+		return nil
+	}
+	switch call := pick(d, "sendto", "sendto", "sendto", "openat", "write", "renameat", "unlinkat"); call {
+	case "sendto":
+		return &Kill{Call: call, When: 1 + d.IntN(50)}
+	case "openat":
+		return &Kill{Call: call, When: 1 + d.IntN(30)}
+	case "write":
+		return &Kill{Call: call, When: 1 + d.IntN(15)}
+	default:
+		return &Kill{Call: call, When: 1 + d.IntN(2)}
+	}
+}
+
+// allLeave detaches whatever is attached; some NICs vanish before it or after.
+func (d *draw) allLeave() {
+	for _, i := range d.Perm(len(d.w.NICs)) {
+		n := d.w.NICs[i]
+		if !d.attached[n.Name] {
+			continue
+		}
+		if d.there[n.Name] && d.chance(8) {
+			d.step(Step{Verb: Unplug, NIC: n.Name})
+		}
+		d.step(Step{Verb: Del, NIC: n.Name})
+		if d.there[n.Name] && d.chance(2) {
+			d.step(Step{Verb: Unplug, NIC: n.Name})
+		}
+	}
+}
+
+// config draws the configuration of an attachment: any keys, without those that
+// contradict one another.
+func (d *draw) config(n NIC) map[string]any {
+	i := slices.IndexFunc(d.w.NICs, func(o NIC) bool { return o.Name == n.Name })
+	conf := map[string]any{}
+	if d.chance(2) {
+		conf["rpFilter"] = pick[any](d, "strict", "strict", "loose", "off", "keep", 0, 1, 2)
+	}
+	if d.chance(3) && !n.Gateway(true).IsValid() && !n.Gateway(false).IsValid() {
+		conf["gateways"] = gatewaysOf(n)
+	}
+	exits := n.Gateway(true).IsValid() || n.Gateway(false).IsValid() || conf["gateways"] != nil
+	if d.chance(2) {
+		conf["mainDefault"] = pick(d, "yield", "keep")
+		if exits && !d.chance(3) {
+			conf["mainDefault"] = "take"
+		}
+	}
+	if d.chance(5) {
+		conf["arp"] = "isolate"
+	}
+	if d.chance(6) && conf["rpFilter"] != "strict" && conf["rpFilter"] != 1 {
+		conf["viaMain"] = []string{"10.96.0.0/12", "fd00:96::/108"}
+	}
+	if d.chance(8) {
+		conf["noGateway"] = pick(d, "main", "refuse")
+	}
+	if d.chance(5) {
+		conf["sources"] = sourcesOf(n, i)
+	}
+	if d.chance(5) {
+		conf["routes"] = d.routes(n, i)
+	}
+	if d.chance(6) {
+		conf["table"] = 9000 + 10*i + d.IntN(2)*5
+	}
+	if d.chance(8) {
+		conf["priority"] = pick(d, 20000, 32765, 30000)
+	}
+	if d.chance(6) {
+		conf["lvs"] = map[string]any{"mode": "dr", "vips": vipsOf(n, i)}
+	}
+	return conf
+}
+
+// gatewaysOf are such as serve the first address of each family.
+func gatewaysOf(n NIC) []string {
+	var out []string
+	for _, four := range []bool{true, false} {
+		for _, a := range n.Addresses {
+			if ip := a.Prefix.Addr(); ip.Is4() == four {
+				out = append(out, a.Prefix.Masked().Addr().Next().String())
+				break
+			}
+		}
+	}
+	return out
+}
+
+// sourcesOf are prefixes and addresses that nobody else has.
+func sourcesOf(n NIC, i int) []string {
+	var out []string
+	if n.Has(true) {
+		out = append(out, fmt.Sprintf("10.200.%d.1", i))
+	}
+	if n.Has(false) {
+		out = append(out, fmt.Sprintf("2001:db8:200:%x::/64", i))
+	}
+	return out
+}
+
+// VIPs holds all VIPs that configurations name.
+func VIPs() []netip.Prefix {
+	return []netip.Prefix{prefix("10.210.0.0/16"), prefix("2001:db8:210::/48")}
+}
+
+func vipsOf(n NIC, i int) []string {
+	var out []string
+	if n.Has(true) {
+		out = append(out, fmt.Sprintf("10.210.%d.1", i))
+	}
+	if n.Has(false) {
+		out = append(out, fmt.Sprintf("2001:db8:210:%x::1", i))
+	}
+	return out
+}
+
+func (d *draw) routes(n NIC, i int) []map[string]any {
+	var out []map[string]any
+	for _, four := range []bool{true, false} {
+		if !n.Has(four) {
+			continue
+		}
+		r := map[string]any{"dst": map[bool]string{true: fmt.Sprintf("172.20.%d.0/24", i), false: fmt.Sprintf("2001:db8:20:%x::/64", i)}[four]}
+		if gateway := n.Gateway(four); gateway.IsValid() && !d.chance(4) {
+			r["gw"] = gateway.String()
+		}
+		if d.chance(3) {
+			r["metric"] = 7
+		}
+		if d.chance(3) {
+			r["mtu"] = 1400
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// others is what somebody else does in the pod, or takes back.
+func (d *draw) others(n NIC) {
+	if len(d.undo) > 0 && d.chance(4) {
+		i := d.IntN(len(d.undo))
+		d.step(Step{Verb: Foreign, Lines: []Line{d.undo[i]}})
+		d.undo = slices.Delete(d.undo, i, i+1)
+		return
+	}
+	d.hosts++
+	four := d.chance(2)
+	switch d.IntN(7) {
+	case 0, 1:
+		rule := d.rule(four)
+		d.other("rule add "+rule, "rule del "+rule)
+	case 2:
+		d.other(fmt.Sprintf("route add %s dev %s table 100", d.place(four), n.Name), "")
+	case 3:
+		gateway := n.Gateway(four)
+		if gateway.IsValid() && d.up[n.Name] {
+			d.other(fmt.Sprintf("route add %s via %s dev %s metric %d", d.place(four), gateway, n.Name, 10+d.IntN(90)), "")
+		}
+	case 4:
+		d.otherAddress(n, four)
+	case 5:
+		d.setting(n)
+	case 6:
+		gateway := n.Gateway(four)
+		if gateway.IsValid() && d.up[n.Name] {
+			d.other(fmt.Sprintf("route prepend default via %s dev %s metric %d", gateway, n.Name, pick(d, 0, 20, 200, 2000)), "")
+		}
+	}
+}
+
+// other notes what takes the change back, too; without a word: "add" becomes "del".
+func (d *draw) other(text, undo string) {
+	if undo == "" {
+		undo = takenBack(text)
+	}
+	d.step(Step{Verb: Foreign, Lines: []Line{{Text: text}}})
+	if undo != "" {
+		d.undo = append(d.undo, Line{Text: undo})
+	}
+}
+
+// takenBack is the opposite of "route add ...", and nothing for a default: which of
+// several goes then is up to the kernel.
+func takenBack(text string) string {
+	const add = "route add "
+	if len(text) > len(add) && text[:len(add)] == add {
+		return "route del " + text[len(add):]
+	}
+	return ""
+}
+
+// rule is a policy of somebody else, about traffic that is not an attachment's.
+func (d *draw) rule(four bool) string {
+	priority := pick(d, 100, 30000, 32764, 32765, 32767, 40000)
+	from, to := fmt.Sprintf("198.19.%d.0/24", d.hosts), "198.18.0.0/16"
+	if !four {
+		from, to = fmt.Sprintf("3fff:19:%x::/64", d.hosts), "3fff:18::/32"
+	}
+	return pick(d,
+		fmt.Sprintf("from %s fwmark %#x/0xff lookup 100 priority %d", from, d.hosts, priority),
+		fmt.Sprintf("to %s fwmark %#x/0xff lookup 100 priority %d", to, d.hosts, priority),
+		fmt.Sprintf("from %s lookup 101 priority %d", from, priority),
+		fmt.Sprintf("from %s to %s lookup main priority %d", from, to, priority),
+	)
+}
+
+// place is a destination of somebody else.
+func (d *draw) place(four bool) string {
+	if four {
+		return fmt.Sprintf("198.18.%d.0/24", d.hosts)
+	}
+	return fmt.Sprintf("3fff:18:%x::/64", d.hosts)
+}
+
+// otherAddress adds an address beside those of IPAM, takes a second one of IPAM's
+// away, or configures what an attachment names as a source.
+func (d *draw) otherAddress(n NIC, four bool) {
+	var same []Address
+	for _, a := range n.Addresses {
+		if a.Prefix.Addr().Is4() == four {
+			same = append(same, a)
+		}
+	}
+	i := slices.IndexFunc(d.w.NICs, func(o NIC) bool { return o.Name == n.Name })
+	switch {
+	case len(same) == 0:
+	case len(same) > 1 && d.chance(2):
+		d.other("addr del "+same[1].Prefix.String()+" dev "+n.Name, addressAdd(same[1].Prefix, n.Name))
+	case d.chance(2):
+		vip := netip.PrefixFrom(addr("10.200.%d.1", i), 32)
+		if !four {
+			vip = netip.PrefixFrom(addr("2001:db8:200:%x::1", i), 128)
+		}
+		d.other(addressAdd(vip, "lo"), "addr del "+vip.String()+" dev lo")
+	default:
+		first := same[0].Prefix
+		ip := first.Masked().Addr().As16()
+		ip[15] = byte(100 + d.hosts)
+		p := netip.PrefixFrom(netip.AddrFrom16(ip).Unmap(), first.Bits())
+		d.other(addressAdd(p, n.Name), "addr del "+p.String()+" dev "+n.Name)
+	}
+}
+
+// setting is one of others; of those that symroute writes, too.
+func (d *draw) setting(n NIC) {
+	key := pick(d, "ipv4/conf/%s/log_martians=1", "ipv4/conf/%s/accept_redirects=0", "ipv4/conf/%s/proxy_arp=1",
+		"ipv6/conf/%s/accept_ra=0", "ipv6/conf/%s/hop_limit=63", "ipv4/conf/%s/rp_filter=0", "ipv4/conf/%s/rp_filter=2")
+	d.step(Step{Verb: Foreign, NIC: n.Name, Lines: []Line{{Setting: true, Text: "net/" + fmt.Sprintf(key, n.Name)}}})
+}
