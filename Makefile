@@ -28,8 +28,8 @@ FAULTS ?=
 test-faults: packages ## a part of the tests, with its figures: faults, kills, races, damaged records, random walks
 	cd test && $(GO) test -count=1 -timeout 3h -v -run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./e2e $(FAULTS)
 
-# All tests on all kernels: about half an hour of two cores. KERNELS='6.1 -test.run TestX'
-# runs less: see scripts/test-kernels. CI has KERNELS=--quick.
+# KERNELS=--all runs every end-to-end test there: about half an hour of two cores.
+# KERNELS='6.1 -test.run TestX' runs one: see scripts/test-kernels.
 KERNELS ?=
 test-kernels: ## on Debian's kernels 5.10, 6.1 and 6.12, in QEMU guests
 	@scripts/install-packages guests
