@@ -22,13 +22,12 @@ test-e2e: packages
 test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
 	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
 
-# With FAULTS=-faults.all each place gets every fault, and 10,000 walks are made: about
-# an hour of two cores.
+# With FAULTS=-faults.all each place gets every fault, and 10,000 walks are made.
 FAULTS ?=
 test-faults: packages ## a part of the tests, with its figures: faults, kills, races, damaged records, random walks
 	cd test && $(GO) test -count=1 -timeout 3h -v -run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./e2e $(FAULTS)
 
-# KERNELS=--all runs every end-to-end test there: about half an hour of two cores.
+# KERNELS=--all runs every end-to-end test there, which takes several times as long.
 # KERNELS='6.1 -test.run TestX' runs one: see scripts/test-kernels.
 KERNELS ?=
 test-kernels: ## on Debian's kernels 5.10, 6.1 and 6.12, in QEMU guests

@@ -157,7 +157,7 @@ func (n *Namespace) makeLink(op plan.MakeLink) error {
 	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EBUSY) {
 		return err
 	}
-	links, lerr := dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
+	links, lerr := n.links()
 	if lerr == nil && slices.ContainsFunc(links, func(l fib.Link) bool { return l.Kind == op.Kind && l.AnyToAny }) {
 		return fmt.Errorf("%w: %w", ErrAppeared, err)
 	}
@@ -263,7 +263,7 @@ func (n *Namespace) set(op plan.Set) error {
 	if op.Index == 0 || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	links, lerr := dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
+	links, lerr := n.links()
 	if lerr != nil {
 		return lerr
 	}

@@ -13,12 +13,16 @@ import (
 	"github.com/symroute/symroute/pkg/fib"
 )
 
+func (n *Namespace) links() ([]fib.Link, error) {
+	return dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
+}
+
 // Observe reads the namespace's links, addresses, rules and the main table. Of
 // the other tables ReadTables reads what is asked for.
 func (n *Namespace) Observe() (*fib.Snapshot, error) {
 	s := &fib.Snapshot{}
 	var err error
-	if s.Links, err = dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink); err != nil {
+	if s.Links, err = n.links(); err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
 	if s.Addresses, err = dump(n.sock, unix.RTM_GETADDR, fib.EncodeAddressDump(), fib.DecodeAddress); err != nil {

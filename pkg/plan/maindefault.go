@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 
@@ -277,8 +276,8 @@ func freeMetric(entries []entry, r fib.Route, metric uint32) uint32 {
 func betterMetric(others []*entry, metric uint32, f fib.Family) uint32 {
 	best := uint32(0)
 	if f == fib.V6 {
-		best = 1 // 0 asks IPv6 for its default metric
-		metric = min(metric, 1023)
+		best = 1                               // 0 asks IPv6 for its default metric
+		metric = min(metric, metricDefault6-1) // with a later one of IPAM it would become one route, too
 	}
 	for _, e := range others {
 		metric = min(metric, max(e.now.Metric, best+1)-1)
@@ -353,7 +352,12 @@ func needsTable(in Input, l fib.Link) bool {
 
 // attached reports whether a NIC has an attachment of its own.
 func attached(rules []fib.Rule, l fib.Link) bool {
-	return slices.Contains(slices.Collect(maps.Values(claims(rules))), l.Name)
+	for _, nic := range claims(rules) {
+		if nic == l.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // held reports whether that attachment has a source.

@@ -178,18 +178,16 @@ func through(o, r fib.Route) fib.Route {
 
 // insertAmong inserts a route that somebody has added to those of the list: one
 // that stands in front of all others came in front (IPv4 does that), one that
-// stands behind them behind.
+// stands behind them behind. Where none of the others is there, IPv4 takes a route
+// of their destination and metric in front alone (IPAM does so).
 func insertAmong(list []fib.Route, r fib.Route, ahead, behind []fib.Route) []fib.Route {
 	beside := func(o fib.Route) bool { return besides(o, r) }
 	next := slices.IndexFunc(list, func(o fib.Route) bool { return beside(o) && slices.ContainsFunc(behind, o.Equal) })
-	if next < 0 && !slices.ContainsFunc(ahead, beside) && r.Family == fib.V4 {
+	if !slices.ContainsFunc(ahead, beside) && (next >= 0 || r.Family == fib.V4) {
 		next = slices.IndexFunc(list, beside)
 	}
-	switch {
-	case next < 0:
+	if next < 0 {
 		return append(list, r)
-	case !slices.ContainsFunc(ahead, beside):
-		next = slices.IndexFunc(list, beside)
 	}
 	return slices.Insert(list, next, r)
 }

@@ -155,10 +155,9 @@ func trustedDir(path string, stat func(string, *unix.Stat_t) error) error {
 		return fmt.Errorf("%w: %s: not a directory", ErrNotUsable, path)
 	case err != nil:
 		return &fs.PathError{Op: "stat", Path: path, Err: err}
-	case int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("%w: %s: belongs to user %d", ErrNotUsable, path, st.Uid)
-	case st.Mode&0o022 != 0:
-		return fmt.Errorf("%w: %s: others may write to it (mode %#o)", ErrNotUsable, path, st.Mode&0o777)
+	}
+	if err := onlyOurs(st); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
 	}
 	return nil
 }
@@ -168,12 +167,19 @@ func trustedFile(st unix.Stat_t) error {
 	switch {
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return errors.New("not a regular file")
+	case st.Size > maxSize:
+		return fmt.Errorf("%d bytes long", st.Size)
+	}
+	return onlyOurs(st)
+}
+
+// onlyOurs refuses what belongs to another user, or what others may write to.
+func onlyOurs(st unix.Stat_t) error {
+	switch {
 	case int(st.Uid) != os.Geteuid():
 		return fmt.Errorf("belongs to user %d", st.Uid)
 	case st.Mode&0o022 != 0:
 		return fmt.Errorf("others may write to it (mode %#o)", st.Mode&0o777)
-	case st.Size > maxSize:
-		return fmt.Errorf("%d bytes long", st.Size)
 	}
 	return nil
 }
