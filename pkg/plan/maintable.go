@@ -54,8 +54,8 @@ func originals(in Input) []fib.Route {
 	}
 	gone := slices.DeleteFunc(slices.Clone(known), func(r fib.Route) bool { return slices.ContainsFunc(seen, r.Equal) })
 	for i, r := range seen {
-		if r.Protocol != Protocol && !madeOf(r, known) && !in.displacedFrom(r, gone) && !slices.ContainsFunc(slices.Concat(targets...), r.Equal) {
-			out = insertAmong(out, r, seen[:i], seen[i+1:])
+		if r.Protocol != Protocol && !madeOf(r, known) && !in.displacedFrom(r, gone) && !slices.ContainsFunc(in.made(known), r.Equal) {
+			out = insertAmong(out, r, known, seen[:i], seen[i+1:])
 		}
 	}
 	return out
@@ -71,6 +71,20 @@ func (in Input) targetsOfStates(known []fib.Route, stays func(index int) bool) [
 			then := slices.Clone(all)
 			then[i] = state
 			out = append(out, defaultTargets(known, wishesOf(in.Seen, then), stays))
+		}
+	}
+	return out
+}
+
+// made are the defaults that attachments may have put into main: while all interfaces
+// were there, since some have gone, or when one left whose NIC then stayed.
+func (in Input) made(known []fib.Route) []fib.Route {
+	out := slices.Concat(append(in.targetsOfStates(known, anyInterface), in.targetsOfStates(known, in.exists)...)...)
+	for _, l := range in.Seen.Links {
+		attached := slices.ContainsFunc(in.attachments(), func(a record.Attachment) bool { return a.IfName == l.Name })
+		if !attached && !l.Loopback {
+			stayed := func(index int) bool { return index != l.Index && in.exists(index) }
+			out = append(out, slices.Concat(in.targetsOfStates(known, stayed)...)...)
 		}
 	}
 	return out
@@ -177,14 +191,15 @@ func through(o, r fib.Route) fib.Route {
 }
 
 // insertAmong inserts a route that somebody has added to those of the list: one
-// that stands in front of all others came in front (IPv4 does that), one that
-// stands behind them behind. Where none of the others is there, IPv4 takes a route
-// of their destination and metric in front alone (IPAM does so).
-func insertAmong(list []fib.Route, r fib.Route, ahead, behind []fib.Route) []fib.Route {
+// that stands in front of all that are known came in front of them (IPv4 does that),
+// one that stands behind them behind. Where none of the others is there, IPv4 takes a
+// route of their destination and metric in front alone (IPAM does so).
+func insertAmong(list []fib.Route, r fib.Route, known, ahead, behind []fib.Route) []fib.Route {
 	beside := func(o fib.Route) bool { return besides(o, r) }
 	next := slices.IndexFunc(list, func(o fib.Route) bool { return beside(o) && slices.ContainsFunc(behind, o.Equal) })
-	if !slices.ContainsFunc(ahead, beside) && (next >= 0 || r.Family == fib.V4) {
-		next = slices.IndexFunc(list, beside)
+	knownAhead := slices.ContainsFunc(ahead, func(o fib.Route) bool { return beside(o) && madeOf(o, known) })
+	if !knownAhead && (next >= 0 || r.Family == fib.V4) {
+		next = slices.IndexFunc(list, func(o fib.Route) bool { return beside(o) && !slices.ContainsFunc(ahead, o.Equal) })
 	}
 	if next < 0 {
 		return append(list, r)
@@ -374,10 +389,7 @@ func asMultipath(table []fib.Route) []fib.Route {
 // shall have. Routes that are not ours to take are left alone.
 func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
 	m := mainChange{after: living(in.Seen, after), originals: originals(in)}
-	remembered := rememberedDefaults(in)
-	// What was displaced by a NIC that has gone since stands where it stood.
-	made := slices.Concat(append(in.targetsOfStates(remembered, anyInterface), in.targetsOfStates(remembered, in.exists)...)...)
-	known := living(in.Seen, slices.Concat(m.originals, before, made))
+	known := living(in.Seen, slices.Concat(m.originals, before, in.made(rememberedDefaults(in))))
 	m.now = weighted(defaultsSeen(in.Seen), known)
 	ins := m.missing(wanted)
 	outs := m.spared(m.surplus(in, known, ins), ins)

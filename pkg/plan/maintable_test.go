@@ -326,3 +326,78 @@ func TestDisplacedDefaultComesBackAlone(t *testing.T) {
 	p.del(taker)
 	p.same("when all have left", before)
 }
+
+// TestDefaultsThatCameInFront has two NICs plugged, one after the other, whose IPAM puts
+// their defaults in front of all there are, while a NIC's default is out of main: that
+// one comes back behind both.
+func TestDefaultsThatCameInFront(t *testing.T) {
+	p := newPod(t, `
+		eth0
+		10.244.0.5/24
+		net1
+		10.20.30.5/24
+		net2
+		10.20.31.5/24
+		net3
+		10.20.32.5/24
+		-4 route default via 10.20.30.1 dev net1
+		-4 route default via 10.244.0.1 dev eth0`)
+	yields := attachment{prev: resultOf}
+	p.add(yields)
+	for _, line := range []string{"-4 route default via 10.20.31.1 dev net2", "-4 route default via 10.20.32.1 dev net3"} {
+		if err := p.kernel.prepend(parseRoute(t, p.kernel.observe(), line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.del(yields)
+	compare(t, "defaults", lines(`
+		-4 route default via 10.20.32.1 dev net3 proto boot
+		-4 route default via 10.20.31.1 dev net2 proto boot
+		-4 route default via 10.20.30.1 dev net1 proto boot
+		-4 route default via 10.244.0.1 dev eth0 proto boot`), p.mainDefaults())
+}
+
+// TestTakerVanishes has a NIC that had taken main vanish before another takes it: what
+// that one displaced comes back as it was, though with the first one there it would
+// have been displaced to another metric.
+func TestTakerVanishes(t *testing.T) {
+	p := newPod(t, `
+		eth0
+		2001:db8:1::5/64
+		net1
+		2001:db8:30::5/64
+		net2
+		2001:db8:2::5/64
+		-6 route default via 2001:db8:1::1 dev eth0`)
+	take := func(ifname, address, gateway string) attachment {
+		return attachment{ifname: ifname, conf: `"mainDefault": "take"`, prev: fmt.Sprintf(`{"ips": [{"address": %q, "gateway": %q}]}`, address, gateway)}
+	}
+	vanishes, stays := take("net2", "2001:db8:2::5/64", "2001:db8:2::1"), take("net1", "2001:db8:30::5/64", "2001:db8:30::1")
+	p.add(vanishes)
+	if err := p.kernel.appendRoute(parseRoute(t, p.kernel.observe(), "-6 route default via 2001:db8:30::1 dev net1")); err != nil {
+		t.Fatal(err)
+	}
+	p.kernel.died("net2")
+	p.add(stays)
+	p.del(stays)
+	p.del(vanishes)
+	compare(t, "defaults", lines("-6 route default proto boot metric 1024 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:30::1 dev net1 weight 1"), p.mainDefaults())
+}
+
+// TestNICStaysAfterDEL detaches a NIC that stays (host-device has some do so) from a
+// default that several NICs share: DEL took it for leaving, and what it displaced on
+// that account goes when the taker of the time keeps main no longer.
+func TestNICStaysAfterDEL(t *testing.T) {
+	p := newPod(t, crowds()["one route for all"])
+	before := p.kernel.text()
+	for _, step := range []struct{ nic, mode string }{
+		{"eth0", "yield"}, {"net1", "take"}, {"eth0", "yield"}, {"net2", "take"}, {"net1", ""}, {"net2", "keep"}, {"eth0", ""}, {"net2", ""},
+	} {
+		if step.mode == "" {
+			p.del(member(step.nic, "yield"))
+			continue
+		}
+		p.add(member(step.nic, step.mode))
+	}
+	p.same("when all have left", before)
+}

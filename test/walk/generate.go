@@ -348,7 +348,7 @@ func (d *draw) others(n NIC) {
 	case 6:
 		gateway := n.Gateway(four)
 		if gateway.IsValid() && d.up[n.Name] {
-			d.other(fmt.Sprintf("route prepend default via %s dev %s metric %d", gateway, n.Name, pick(d, 0, 20, 200, 2000)), "")
+			d.other(fmt.Sprintf("route prepend default via %s dev %s metric %d", gateway, n.Name, pick(d, 0, 20, 230, 2000)), "")
 		}
 	}
 }
