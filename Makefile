@@ -5,7 +5,7 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
-.PHONY: build test test-unit test-e2e test-runtimes test-kernels test-faults demo lint vulncheck archives fuzz clean
+.PHONY: build test test-unit test-e2e test-runtimes test-kernels test-faults bench demo lint vulncheck archives fuzz clean
 
 build: ## the plugin, statically linked: bin/symroute
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
@@ -33,6 +33,12 @@ KERNELS ?=
 test-kernels: ## on Debian's kernels 5.10, 6.1 and 6.12, in QEMU guests
 	@scripts/install-packages guests
 	scripts/test-kernels $(KERNELS)
+
+PAIRS ?= 200
+bench: ## what a run costs, beside sbr, tuning and the limits of the machine: tables, with the verdicts on the goals
+	@scripts/install-packages
+	@scripts/install-packages bench
+	cd test && $(GO) test -count=1 -timeout 1h -v -run TestBench ./bench -bench.pairs=$(PAIRS)
 
 demo: packages ## a pod with two providers: broken, then symmetric, then clean
 	scripts/demo

@@ -2,6 +2,8 @@ module github.com/symroute/symroute/test
 
 go 1.26.0
 
+replace github.com/symroute/symroute => ..
+
 tool (
 	github.com/containernetworking/plugins/plugins/ipam/host-local
 	github.com/containernetworking/plugins/plugins/ipam/static
@@ -19,6 +21,7 @@ tool (
 require (
 	github.com/containernetworking/cni v1.3.1
 	github.com/google/go-cmp v0.7.0
+	github.com/symroute/symroute v0.0.0-00010101000000-000000000000
 	github.com/vishvananda/netns v0.0.5
 	golang.org/x/sys v0.49.0
 )

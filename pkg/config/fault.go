@@ -1,10 +1,10 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
+
+	"github.com/symroute/symroute/pkg/jsontext"
 )
 
 // A Fault is one thing that is wrong in a configuration.
@@ -51,8 +51,8 @@ type DecodeError struct {
 
 // Error says what is wrong with the JSON, and where.
 func (e *DecodeError) Error() string {
-	if syntax, ok := errors.AsType[*json.SyntaxError](e.Err); ok {
-		return fmt.Sprintf("configuration is not JSON: %v (at byte %d)", syntax, syntax.Offset)
+	if syntax, ok := errors.AsType[*jsontext.SyntaxError](e.Err); ok {
+		return "configuration is not JSON: " + syntax.Error()
 	}
 	return "configuration is not a JSON object: " + e.Err.Error()
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/symroute/symroute/pkg/jsontext"
 )
 
 func FuzzParse(f *testing.F) {
@@ -119,8 +121,8 @@ func checkPaths(t *testing.T, data []byte, err error) {
 	faults, _ := errors.AsType[Faults](err)
 	for _, fault := range faults {
 		known := slices.Concat(ownKeys(), []string{"cniVersion", "name", "type", "prevResult", "cni.dev/valid-attachments"})
-		for _, m := range members(data) {
-			known = append(known, m.key)
+		for _, m := range jsontext.Members(data) {
+			known = append(known, m.Key)
 		}
 		if !slices.ContainsFunc(known, func(key string) bool { return isBelow(fault.Path, key) }) {
 			t.Errorf("the fault %q is about no key", fault)
@@ -279,9 +281,9 @@ func checkResultJSON(t *testing.T, r *Result) {
 	// Decoded one after the other, the last one that is not null stays, as in
 	// the types of the CNI library.
 	var version string
-	for _, m := range members(printed) {
-		if m.key == "cniVersion" {
-			if err := json.Unmarshal(m.raw, &version); err != nil {
+	for _, m := range jsontext.Members(printed) {
+		if m.Key == "cniVersion" {
+			if err := json.Unmarshal(m.Value, &version); err != nil {
 				t.Fatalf("%s: %v", printed, err)
 			}
 		}

@@ -536,6 +536,7 @@ func TestParseUndecodable(t *testing.T) {
 		{`{} {}`, "configuration is not JSON: invalid character '{' after top-level value (at byte 4)"},
 		{`{"table": 07}`, "configuration is not JSON: invalid character '7' after object key:value pair (at byte 12)"},
 		{`{'table': 7}`, `configuration is not JSON: invalid character '\'' looking for beginning of object key string (at byte 2)`},
+		{"{\n\t\"table\": 07\n}", "configuration is not JSON: invalid character '7' after object key:value pair (at line 2, column 12)"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.json, func(t *testing.T) {

@@ -2,29 +2,30 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/symroute/symroute/pkg/jsontext"
 )
 
 // JSON returns the result as it came, with cniVersion put in where it names
 // none. Nothing else is changed: no field is lost, not even an unknown one.
 func (r *Result) JSON(cniVersion string) []byte {
-	quoted, _ := json.Marshal(cniVersion) // cannot fail: it is a string
-	ms := members(r.Raw)
-	named := slices.DeleteFunc(slices.Clone(ms), func(m member) bool { return m.key != "cniVersion" })
+	quoted := jsontext.AppendString(nil, cniVersion)
+	members := jsontext.Members(r.Raw)
+	named := slices.DeleteFunc(slices.Clone(members), func(m jsontext.Member) bool { return m.Key != "cniVersion" })
 	switch {
 	case cniVersion == "":
 		return bytes.Clone(r.Raw)
-	case slices.ContainsFunc(named, func(m member) bool { return !empty(m.raw) }):
+	case slices.ContainsFunc(named, func(m jsontext.Member) bool { return !empty(m.Value) }):
 		return bytes.Clone(r.Raw)
 	case len(named) > 0:
 		last := named[len(named)-1]
-		return slices.Concat(r.Raw[:last.end-len(last.raw)], quoted, r.Raw[last.end:])
-	case len(ms) > 0:
+		return slices.Concat(r.Raw[:last.End-len(last.Value)], quoted, r.Raw[last.End:])
+	case len(members) > 0:
 		start := bytes.IndexByte(r.Raw, '{') + 1
 		return slices.Concat(r.Raw[:start], []byte(`"cniVersion":`), quoted, []byte(","), r.Raw[start:])
 	}
@@ -32,7 +33,7 @@ func (r *Result) JSON(cniVersion string) []byte {
 }
 
 // empty reports whether a version is as good as absent.
-func empty(version json.RawMessage) bool {
+func empty(version []byte) bool {
 	return string(version) == "null" || string(version) == `""`
 }
 

@@ -2,77 +2,47 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/symroute/symroute/pkg/jsontext"
 )
 
-// This file is the project's own strict reading of JSON. encoding/json into
-// structs would match keys whatever their case, take null for anything, and
-// stop at the first value of a wrong type.
+// This file is the strict reading of a configuration. encoding/json into structs
+// would match keys whatever their case, take null for anything, and stop at the
+// first value of a wrong type.
 
 // A value is one JSON value together with the path of its key and the list
 // that its faults go to.
 type value struct {
 	path   string
-	raw    json.RawMessage // syntactically valid; empty where the key is absent
+	raw    []byte // valid JSON without white space around it; empty where the key is absent
 	faults *Faults
 }
 
 // An object is a value whose members have been told apart.
 type object struct {
 	value
-	members []member
-}
-
-// A member is one key of an object, in the order they were written.
-type member struct {
-	key string
-	raw json.RawMessage
-	end int // offset behind raw within the object
+	members []jsontext.Member
 }
 
 // decodeTop decodes a whole configuration, whose faults go to faults.
 func decodeTop(data []byte, faults *Faults) (object, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
+	top := value{raw: bytes.TrimSpace(data), faults: faults}
+	if len(top.raw) == 0 {
 		return object{}, &DecodeError{errors.New("standard input is empty")}
 	}
-	top := value{faults: faults}
-	if err := json.Unmarshal(data, &top.raw); err != nil {
+	if err := jsontext.Check(data); err != nil {
 		return object{}, &DecodeError{err}
 	}
 	if top.kind() != '{' {
 		return object{}, &DecodeError{errors.New("it is " + top.describe())}
 	}
-	return object{top, members(top.raw)}, nil
-}
-
-// members tells the members of a valid JSON object apart; it returns nil for
-// anything else.
-func members(raw []byte) []member {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
-		return nil
-	}
-	var ms []member
-	for dec.More() {
-		var m member
-		key, err := dec.Token()
-		if err != nil {
-			return ms
-		}
-		m.key, _ = key.(string)
-		if err := dec.Decode(&m.raw); err != nil {
-			return ms
-		}
-		m.end = int(dec.InputOffset())
-		ms = append(ms, m)
-	}
-	return ms
+	return object{top, jsontext.Members(top.raw)}, nil
 }
 
 // absent reports whether the key is not there, or null, which means the same.
@@ -123,7 +93,7 @@ func (v value) object() (object, bool) {
 		v.wrongKind("an object")
 		return object{value: v}, false
 	}
-	return object{v, members(v.raw)}, true
+	return object{v, jsontext.Members(v.raw)}, true
 }
 
 // get returns the value of a key: the last one where it is repeated, as
@@ -131,8 +101,8 @@ func (v value) object() (object, bool) {
 func (o object) get(key string) value {
 	v := value{path: child(o.path, key), faults: o.faults}
 	for _, m := range o.members {
-		if m.key == key {
-			v.raw = m.raw
+		if m.Key == key {
+			v.raw = m.Value
 		}
 	}
 	if v.kind() == 'n' {
@@ -145,8 +115,8 @@ func (o object) get(key string) value {
 func (o object) keys() []string {
 	var keys []string
 	for _, m := range o.members {
-		if !slices.Contains(keys, m.key) {
-			keys = append(keys, m.key)
+		if !slices.Contains(keys, m.Key) {
+			keys = append(keys, m.Key)
 		}
 	}
 	return keys
@@ -167,7 +137,7 @@ func (o object) once(keys ...string) {
 	for _, key := range keys {
 		n := 0
 		for _, m := range o.members {
-			if m.key == key {
+			if m.Key == key {
 				n++
 			}
 		}
@@ -186,8 +156,7 @@ func (v value) list(what string) []value {
 		v.wrongKind("a list of " + what + v.asList())
 		return nil
 	}
-	var raws []json.RawMessage
-	_ = json.Unmarshal(v.raw, &raws) // cannot fail: raw is a list in valid JSON
+	raws := jsontext.Elements(v.raw)
 	elements := make([]value, len(raws))
 	for i, raw := range raws {
 		elements[i] = value{path: element(v.path, i), raw: raw, faults: v.faults}
@@ -240,13 +209,11 @@ func distinctBy[T any, K comparable](list []value, same string, read func(value)
 
 // text reads a string.
 func (v value) text() (string, bool) {
-	if v.kind() != '"' {
+	s, ok := jsontext.Text(v.raw)
+	if !ok {
 		v.wrongKind("a string")
-		return "", false
 	}
-	var s string
-	_ = json.Unmarshal(v.raw, &s) // cannot fail: raw is a string in valid JSON
-	return s, true
+	return s, ok
 }
 
 // nonEmpty reads a string that says something.

@@ -20,7 +20,7 @@ const attrHeader = 4 // struct rtattr: length and type, 16 bits each
 type attr struct {
 	kind  uint16
 	value []byte
-	raw   []byte // header, value and padding, as the kernel wrote them
+	whole []byte // header and value, as the kernel wrote them
 }
 
 // attrs walks the attributes of a message. A truncated attribute ends the walk
@@ -33,9 +33,8 @@ func attrs(b []byte) iter.Seq2[attr, error] {
 				yield(attr{}, fmt.Errorf("%w: attribute of %d bytes in %d", ErrMalformed, n, len(b)))
 				return
 			}
-			raw := slices.Concat(b[:n], make([]byte, align(n)-n))
 			kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if !yield(attr{kind: kind, value: b[attrHeader:n], raw: raw}, nil) {
+			if !yield(attr{kind: kind, value: b[attrHeader:n], whole: b[:n]}, nil) {
 				return
 			}
 			b = b[min(align(n), len(b)):]
@@ -44,6 +43,11 @@ func attrs(b []byte) iter.Seq2[attr, error] {
 }
 
 func align(n int) int { return (n + 3) &^ 3 }
+
+// raw is the attribute with its padding, ready to stand before others.
+func (a attr) raw() []byte {
+	return slices.Concat(a.whole, make([]byte, align(len(a.whole))-len(a.whole)))
+}
 
 func (a attr) u32() (uint32, error) {
 	if len(a.value) < 4 {

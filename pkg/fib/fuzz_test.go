@@ -117,3 +117,12 @@ func malformed(t *testing.T, err error) {
 		t.Errorf("%v is not ErrMalformed", err)
 	}
 }
+
+func FuzzDecodeConf(f *testing.F) {
+	f.Add(concat(EncodeConfDump(), number(netconfaIndex, 0xffffffff), number(netconfaRPFilter, 2)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := DecodeConf(b); err != nil {
+			malformed(t, err)
+		}
+	})
+}

@@ -156,7 +156,7 @@ func WithoutAge(b []byte) []byte {
 			return b
 		}
 		if a.kind != unix.RTA_CACHEINFO {
-			out = append(out, a.raw...)
+			out = append(out, a.raw()...)
 		}
 	}
 	return out
@@ -236,7 +236,7 @@ func (r *Route) decodeAttr(a attr, single *Hop, dstBits, srcBits uint8) (err err
 		err = single.decodeAttr(a)
 	case unix.RTA_UNSPEC, unix.RTA_IIF, unix.RTA_UID, unix.RTA_MARK, unix.RTA_PAD, unix.RTA_EXPIRES:
 	default:
-		r.Other += string(a.raw)
+		r.Other += string(a.raw())
 	}
 	return err
 }
@@ -252,7 +252,7 @@ func (r *Route) decodeMetrics(b []byte) error {
 		case unix.RTAX_ADVMSS:
 			r.AdvMSS, err = a.u32()
 		default:
-			r.OtherMetrics += string(a.raw)
+			r.OtherMetrics += string(a.raw())
 		}
 		if err != nil {
 			return err
@@ -299,7 +299,7 @@ func (h *Hop) decodeAttr(a attr) (err error) {
 		h.Gateway = ip
 	case unix.RTA_UNSPEC, unix.RTA_PAD:
 	default:
-		h.Other += string(a.raw)
+		h.Other += string(a.raw())
 	}
 	return err
 }

@@ -209,11 +209,11 @@ func (r *Rule) decodeAttr(a attr, dstBits, srcBits uint8) (err error) {
 		// The kernel always writes these; all ones says that they are not set.
 		var v uint32
 		if v, err = a.u32(); v != ^uint32(0) {
-			r.Other += string(a.raw)
+			r.Other += string(a.raw())
 		}
 	case unix.FRA_UNSPEC, fraPad:
 	default:
-		r.Other += string(a.raw)
+		r.Other += string(a.raw())
 	}
 	return err
 }

@@ -15,8 +15,7 @@ type Snapshot struct {
 	// Routes lists the routes of the tables that were read, in the kernel's order:
 	// of two IPv4 routes at one place the first is used.
 	Routes []Route
-	// All and Default are conf/all and conf/default. Of those for ARP only
-	// conf/all/arp_ignore is always read.
+	// All and Default are conf/all and conf/default. Those for ARP are not always read.
 	All, Default Settings
 }
 

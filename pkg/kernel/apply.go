@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -165,8 +164,7 @@ func (n *Namespace) makeLink(op plan.MakeLink) error {
 }
 
 func (n *Namespace) do(kind, flags uint16, payload []byte) error {
-	_, err := n.sock.request(kind, flags, payload)
-	return err
+	return n.sock.change(kind, flags, payload)
 }
 
 // reorder puts rules into an order, from whatever order they are in. The kernel
@@ -275,10 +273,5 @@ func (n *Namespace) set(op plan.Set) error {
 }
 
 func writeSetting(device, key string, value int) error {
-	f, err := os.OpenFile(settingPath(device, key), os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(strconv.Itoa(value))
-	return errors.Join(err, f.Close())
+	return writeFile(settingPath(device, key), strconv.Itoa(value))
 }

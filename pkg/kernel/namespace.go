@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -47,8 +46,9 @@ const (
 // Namespace is a network namespace that the calling thread has entered. Close
 // leaves it.
 type Namespace struct {
-	home *os.File // where the thread came from
-	file *os.File // the pod's; its open description holds the lock
+	path string
+	fd   int // its open description holds the lock
+	home int // where the thread came from; -1: it has not entered
 	sock *socket
 }
 
@@ -56,18 +56,18 @@ type Namespace struct {
 // invocations and moves the calling goroutine's thread into it. It returns
 // ErrGone, ErrHost or ErrBusy, or an error of the system.
 func Enter(path string, lock Lock) (*Namespace, error) {
-	file, err := open(path)
+	fd, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := notHost(file); err != nil {
-		return nil, errors.Join(err, file.Close())
+	n := &Namespace{path: path, fd: fd, home: -1}
+	if err = n.notHost(); err == nil {
+		err = n.flock(lock)
 	}
-	if err := flock(file, lock); err != nil {
-		return nil, errors.Join(err, file.Close())
+	if err == nil {
+		err = n.enter()
 	}
-	n := &Namespace{file: file}
-	if err := n.enter(); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
@@ -75,34 +75,34 @@ func Enter(path string, lock Lock) (*Namespace, error) {
 
 // open opens a path that must be a network namespace. It never creates
 // anything there.
-func open(path string) (*os.File, error) {
+func open(path string) (fd int, err error) {
 	if path == "" {
-		return nil, fmt.Errorf("%w: the path is empty", ErrGone)
+		return -1, fmt.Errorf("%w: the path is empty", ErrGone)
 	}
 	// O_NONBLOCK: a path that turns out to be a FIFO must not hang us.
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	fd, err = openFile(path, unix.O_RDONLY|unix.O_NONBLOCK)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return nil, fmt.Errorf("%w: %w", ErrGone, err)
+		return -1, fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the network namespace: %w", err)
+		return -1, fmt.Errorf("open the network namespace: %w", err)
 	}
-	kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE)
+	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
 	switch {
 	case errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EINVAL), err == nil && kind != unix.CLONE_NEWNET:
 		err = fmt.Errorf("%w: %s is something else", ErrGone, path)
 	case err != nil:
 		err = fmt.Errorf("look what %s is: %w", path, err)
 	default:
-		return file, nil
+		return fd, nil
 	}
-	return nil, errors.Join(err, file.Close())
+	return -1, errors.Join(err, unix.Close(fd))
 }
 
 // notHost compares a namespace with our own and with that of process 1, by
 // device and inode, for a path says nothing.
-func notHost(file *os.File) error {
-	pod, err := identify(file)
+func (n *Namespace) notHost() error {
+	pod, err := n.inode()
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func notHost(file *os.File) error {
 			continue // process 1 may be hidden from us; then it is not our host
 		}
 		if (inode{st.Dev, st.Ino}) == pod {
-			return fmt.Errorf("%w: %s is that of %s", ErrHost, file.Name(), path)
+			return fmt.Errorf("%w: %s is that of %s", ErrHost, n.path, path)
 		}
 	}
 	return nil
@@ -120,9 +120,9 @@ func notHost(file *os.File) error {
 
 type inode struct{ dev, ino uint64 }
 
-func identify(file *os.File) (inode, error) {
+func (n *Namespace) inode() (inode, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+	if err := unix.Fstat(n.fd, &st); err != nil {
 		return inode{}, fmt.Errorf("stat the network namespace: %w", err)
 	}
 	return inode{st.Dev, st.Ino}, nil
@@ -130,19 +130,18 @@ func identify(file *os.File) (inode, error) {
 
 // flock locks the namespace itself: all its paths share one inode, so that it
 // needs no lock file, and the kernel releases it whatever becomes of us.
-func flock(file *os.File, lock Lock) error {
+func (n *Namespace) flock(lock Lock) error {
 	if lock == None {
 		return nil
 	}
-	fd := int(file.Fd())
-	err := unix.Flock(fd, int(lock)|unix.LOCK_NB)
+	err := unix.Flock(n.fd, int(lock)|unix.LOCK_NB)
 	if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 		return lockError(err)
 	}
 	done := make(chan error, 1)
 	go func() {
 		for {
-			err := unix.Flock(fd, int(lock))
+			err := unix.Flock(n.fd, int(lock))
 			if !errors.Is(err, unix.EINTR) {
 				done <- err
 				return
@@ -153,7 +152,7 @@ func flock(file *os.File, lock Lock) error {
 	case err := <-done:
 		return lockError(err)
 	case <-time.After(lockTimeout):
-		return fmt.Errorf("%w: %s, for %s", ErrBusy, file.Name(), lockTimeout)
+		return fmt.Errorf("%w: %s, for %s", ErrBusy, n.path, lockTimeout)
 	}
 }
 
@@ -166,14 +165,14 @@ func lockError(err error) error {
 
 func (n *Namespace) enter() error {
 	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
+	home, err := openFile("/proc/thread-self/ns/net", unix.O_RDONLY)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open our own network namespace: %w", err)
 	}
-	if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
-		return errors.Join(fmt.Errorf("enter the network namespace: %w", err), home.Close())
+		return errors.Join(fmt.Errorf("enter the network namespace: %w", err), unix.Close(home))
 	}
 	n.home = home
 	n.sock, err = openSocket()
@@ -187,16 +186,16 @@ func (n *Namespace) Close() error {
 	if n.sock != nil {
 		errs = append(errs, n.sock.close())
 	}
-	if n.home != nil {
-		err := unix.Setns(int(n.home.Fd()), unix.CLONE_NEWNET)
+	if n.home >= 0 {
+		err := unix.Setns(n.home, unix.CLONE_NEWNET)
 		if err == nil {
 			runtime.UnlockOSThread()
 		} else {
 			err = fmt.Errorf("leave the network namespace: %w", err)
 		}
-		errs = append(errs, err, n.home.Close())
+		errs = append(errs, err, unix.Close(n.home))
 	}
-	return errors.Join(append(errs, n.file.Close())...)
+	return errors.Join(append(errs, unix.Close(n.fd))...)
 }
 
 // Identity names the namespace for as long as the machine runs. A cookie is
@@ -215,7 +214,7 @@ func (n *Namespace) Identity(containerID string) (string, error) {
 	if !errors.Is(err, unix.ENOPROTOOPT) { // what kernels without cookies say
 		return "", fmt.Errorf("ask for the network namespace's cookie: %w", err)
 	}
-	id, err := identify(n.file)
+	id, err := n.inode()
 	if err != nil {
 		return "", err
 	}
@@ -237,11 +236,11 @@ const inodeMark = "-inode-"
 
 // bootID tells one run of the machine from the next, in eight hex digits.
 func bootID() (string, error) {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	text, err := readFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("read the boot id: %w", err)
 	}
-	id, _, _ := strings.Cut(strings.TrimSpace(string(b)), "-")
+	id, _, _ := strings.Cut(text, "-")
 	if id == "" {
 		return "", errors.New("read the boot id: it is empty")
 	}
@@ -255,10 +254,10 @@ func (n *Namespace) Holds(sandbox string) bool {
 		return false // the node's side
 	}
 	var st unix.Stat_t
-	if sandbox == n.file.Name() || unix.Stat(sandbox, &st) != nil {
+	if sandbox == n.path || unix.Stat(sandbox, &st) != nil {
 		return true
 	}
-	id, err := identify(n.file)
+	id, err := n.inode()
 	return err == nil && inode{st.Dev, st.Ino} == id
 }
 

@@ -55,15 +55,34 @@ func openSocket() (*socket, error) {
 
 func (s *socket) close() error { return unix.Close(s.fd) }
 
-// request sends one message and waits for the kernel's verdict. It returns the
-// payloads of what the kernel sent beside it.
-func (s *socket) request(kind uint16, flags uint16, payload []byte) ([][]byte, error) {
+// change sends a request to change something and waits for the kernel's verdict.
+func (s *socket) change(kind uint16, flags uint16, payload []byte) error {
 	if err := s.send(kind, flags|unix.NLM_F_ACK, payload); err != nil {
+		return err
+	}
+	_, err := s.receive(func([]byte) {})
+	return err
+}
+
+// ask sends a question and returns the payload of its one answer. Unlike a change it
+// needs no confirmation: a refusal comes by itself.
+func (s *socket) ask(kind uint16, payload []byte) (got []byte, err error) {
+	if err := s.send(kind, 0, payload); err != nil {
 		return nil, err
 	}
-	var got [][]byte
-	_, err := s.receive(func(b []byte) { got = append(got, b) })
-	return got, err
+	for ended := false; got == nil && !ended; {
+		n, err := s.read()
+		if err != nil {
+			return nil, err
+		}
+		if ended, err = new(answer).take(s.buffer[:n], s.seq, func(b []byte) { got = b }); err != nil {
+			return nil, err
+		}
+	}
+	if got == nil {
+		return nil, fmt.Errorf("%w: neither an answer nor a refusal", ErrNoAnswer)
+	}
+	return got, nil
 }
 
 // dump sends a dump request and returns the payloads of all answers. A dump

@@ -3,10 +3,8 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -21,7 +19,13 @@ func (n *Namespace) links() ([]fib.Link, error) {
 // the other tables ReadTables reads what is asked for.
 func (n *Namespace) Observe() (*fib.Snapshot, error) {
 	s := &fib.Snapshot{}
-	var err error
+	// The short answer comes first: before the kernel has seen how much we receive at
+	// once it answers in parts of 4 KB, and what comes in parts is read twice
+	// (netlink_recvmsg, max_recvmsg_len). The links of a pod with four NICs have more.
+	err := n.readRPFilter(s)
+	if err != nil {
+		return nil, err
+	}
 	if s.Links, err = n.links(); err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -35,25 +39,34 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 		}
 		s.Rules = append(s.Rules, rules...)
 	}
-	if s.All.RPFilter, err = readSetting("all", fib.RPFilter); err != nil {
-		return nil, err
-	}
-	if s.Default.RPFilter, err = readSetting("default", fib.RPFilter); err != nil {
-		return nil, err
-	}
-	if s.All.ARPIgnore, err = readSetting("all", fib.ARPIgnore); err != nil {
-		return nil, err
-	}
 	return s, n.ReadTables(s, unix.RT_TABLE_MAIN)
 }
 
-// ReadARP adds to a snapshot the settings for ARP that no device has, of which
-// Observe reads conf/all/arp_ignore alone.
-func (n *Namespace) ReadARP(s *fib.Snapshot) (err error) {
-	if s.All.ARPAnnounce, err = readSetting("all", fib.ARPAnnounce); err != nil {
-		return err
+// readRPFilter adds conf/all/rp_filter and conf/default/rp_filter to a snapshot. They
+// are the ones that netlink tells of: a dump costs a third of two files in /proc/sys,
+// whose entries the kernel makes anew in each new namespace.
+func (n *Namespace) readRPFilter(s *fib.Snapshot) error {
+	confs, err := dump(n.sock, unix.RTM_GETNETCONF, fib.EncodeConfDump(), fib.DecodeConf)
+	if err != nil {
+		return fmt.Errorf("list settings: %w", err)
 	}
+	for _, c := range confs {
+		switch c.Index {
+		case fib.AllDevices:
+			s.All.RPFilter = c.RPFilter
+		case fib.DefaultDevice:
+			s.Default.RPFilter = c.RPFilter
+		}
+	}
+	return nil
+}
+
+// ReadARP adds to a snapshot the settings for ARP of conf/all and conf/default.
+func (n *Namespace) ReadARP(s *fib.Snapshot) (err error) {
 	for _, key := range []string{fib.ARPIgnore, fib.ARPAnnounce} {
+		if *s.All.At(key), err = readSetting("all", key); err != nil {
+			return err
+		}
 		if *s.Default.At(key), err = readSetting("default", key); err != nil {
 			return err
 		}
@@ -145,14 +158,11 @@ func keep[T any](list []T, want func(T) bool) []T {
 // Ask asks the kernel how it would route one packet. A refusal is the errno
 // that the packet's sender would see.
 func (n *Namespace) Ask(q fib.Query) (fib.Route, error) {
-	answers, err := n.sock.request(unix.RTM_GETROUTE, 0, fib.EncodeQuery(q))
+	answer, err := n.sock.ask(unix.RTM_GETROUTE, fib.EncodeQuery(q))
 	if err != nil {
 		return fib.Route{}, err
 	}
-	if len(answers) == 0 {
-		return fib.Route{}, fmt.Errorf("%w: no route and no refusal", ErrNoAnswer)
-	}
-	return fib.DecodeRoute(answers[0])
+	return fib.DecodeRoute(answer)
 }
 
 // PolicyRouting reports whether the kernel has policy routing at all, in
@@ -180,11 +190,11 @@ func settingPath(device, key string) string {
 }
 
 func readSetting(device, key string) (int, error) {
-	b, err := os.ReadFile(settingPath(device, key))
+	text, err := readFile(settingPath(device, key))
 	if err != nil {
 		return 0, fmt.Errorf("read a setting: %w", err)
 	}
-	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	v, err := strconv.Atoi(text)
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", settingPath(device, key), err)
 	}

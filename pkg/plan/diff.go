@@ -11,19 +11,19 @@ import (
 // is stands before the table has routes: wherever ADD is killed, the next DEL or
 // ADD finds what it left.
 func Changes(in Input, d *Desired) []Op {
+	now := situationOf(in)
 	ops := tunnelsMade(in, d.Server)
 	owners, others := splitOwners(d.Rules)
 	ops = append(ops, missingRules(in.Seen, owners)...)
-	ops = append(ops, routeChanges(in, d)...)
+	ops = append(ops, routeChanges(now, d)...)
 	ops = append(ops, missingRules(in.Seen, others)...)
-	rules := rulesAdded(in, d)
-	for _, o := range reorderings(rules, settled) {
+	for _, o := range d.reorderings {
 		ops = append(ops, o)
 	}
-	ops = append(ops, mainChanges(in, d)...)
+	ops = append(ops, mainChanges(now, d)...)
 	ops = append(ops, settingChanges(withTunnels(in), d)...)
 	ops = append(ops, serverChanges(in, d.Server)...) // when no NIC answers for them any more
-	return append(ops, staleRules(in, d, rules)...)
+	return append(ops, staleRules(now, d, rulesAdded(in, d))...)
 }
 
 func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
@@ -39,8 +39,9 @@ func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
 
 func missingRules(s *fib.Snapshot, wanted []fib.Rule) []Op {
 	var ops []Op
+	seen := setOf(s.Rules)
 	for _, r := range wanted {
-		if !slices.Contains(s.Rules, r) {
+		if !seen[r] {
 			ops = append(ops, AddRule{r})
 		}
 	}
@@ -48,14 +49,13 @@ func missingRules(s *fib.Snapshot, wanted []fib.Rule) []Op {
 }
 
 // ownRoutes are the routes of ours in the attachment's tables.
-func ownRoutes(in Input) []fib.Route {
-	own := ownership(in)
+func ownRoutes(in situation) []fib.Route {
 	return slices.DeleteFunc(slices.Clone(in.Seen.Routes), func(r fib.Route) bool {
-		return r.Protocol != Protocol || !own.tables[r.Table]
+		return r.Protocol != Protocol || !in.own.tables[r.Table]
 	})
 }
 
-func routeChanges(in Input, d *Desired) []Op {
+func routeChanges(in situation, d *Desired) []Op {
 	seen := ownRoutes(in)
 	stale := slices.DeleteFunc(slices.Clone(seen), func(r fib.Route) bool { return slices.ContainsFunc(d.Routes, r.Equal) })
 	var ops []Op
@@ -80,28 +80,32 @@ func routeChanges(in Input, d *Desired) []Op {
 
 // mainChanges leads main's defaults to what they shall be. What is missing is
 // put in, whoever deleted it: ADD repairs.
-func mainChanges(in Input, d *Desired) []Op {
-	return mainOps(in, d.Before, d.After, func(fib.Route) bool { return true })
+func mainChanges(in situation, d *Desired) []Op {
+	all := func(fib.Route) bool { return true }
+	return mainOps(in, d.Before, d.After, all, all)
 }
 
 // mainRemoval leads main's defaults to what they shall be without this
 // attachment, whose interfaces are about to go: what yielded to them comes back.
-// What is missing for another reason stays so. Where nothing is remembered main stays
+// What is missing for another reason stays so, unless main had no other. Where nothing is remembered main stays
 // as it is, but for the default that bears our mark.
-func mainRemoval(in Input) []Op {
+func mainRemoval(in situation) []Op {
 	if in.Mine == nil {
-		return markedRemoval(in)
+		return markedRemoval(in.Input)
 	}
-	defaults := originals(in)
-	before := defaultTargets(defaults, wishesOf(in.Seen, in.attachments()), anyInterface)
-	after := defaultTargets(defaults, standingWishes(in), in.outlives)
-	ours := lostInMove(in)
+	before := defaultTargets(in.originals, wishesOf(in.Seen, in.attachments()), anyInterface)
+	after := defaultTargets(in.originals, standingWishes(in.Input), in.outlives)
+	ours := lostInMove(in.Input)
 	if in.Mine.Wish != nil && !in.Mine.Wish.Take {
 		ours = append(ours, asHops(decodeMain(in.Seen, in.Mine.Wish.Saw))...) // we took them out
 	}
-	return mainOps(in, before, after, func(r fib.Route) bool {
+	stays := func(r fib.Route) bool {
+		return !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return !in.outlives(h.Index) })
+	}
+	wanted := func(r fib.Route) bool {
 		return !slices.ContainsFunc(before, r.Equal) || slices.ContainsFunc(ours, r.Equal)
-	})
+	}
+	return mainOps(in, before, after, wanted, stays)
 }
 
 // markedRemoval takes out the default by this NIC that a wish had put into main.
@@ -119,11 +123,12 @@ func markedRemoval(in Input) []Op {
 // staleRules removes what the attachment had and has no more, from all rules.
 // They are moved behind first: the kernel can only add behind, and so what takes
 // the removal back brings them to their places again.
-func staleRules(in Input, d *Desired, all []fib.Rule) []Op {
-	own := ownership(in)
-	stale := distinct(slices.DeleteFunc(slices.Clone(in.Seen.Rules), func(r fib.Rule) bool {
-		return !own.holds(r) || slices.Contains(d.Rules, r)
-	}))
+func staleRules(in situation, d *Desired, all []fib.Rule) []Op {
+	wanted := setOf(d.Rules)
+	stale := distinct(slices.DeleteFunc(slices.Clone(in.Seen.Rules), func(r fib.Rule) bool { return !in.own.holds(r) || wanted[r] }))
+	if len(stale) == 0 {
+		return nil
+	}
 	last := removalOrder(stale)
 	slices.Reverse(last)
 	var ops []Op
@@ -172,18 +177,18 @@ func Removal(in Input) []Op {
 		ops = append(ops, settingRemoval(in)...)
 		ops = append(ops, tunnelRemoval(in, nil)...)
 	}
-	ops = append(ops, mainRemoval(in)...)
-	own := ownership(in)
+	now := situationOf(in)
+	ops = append(ops, mainRemoval(now)...)
 	var rules []fib.Rule
 	for _, r := range in.Seen.Rules {
-		if own.holds(r) {
+		if now.own.holds(r) {
 			rules = append(rules, r)
 		}
 	}
 	owners, others := splitOwners(rules)
 	ops = append(ops, ruleRemoval(others)...)
 	ops = append(ops, orderRemoval(in, rules)...)
-	for _, r := range slices.Backward(ownRoutes(in)) {
+	for _, r := range slices.Backward(ownRoutes(now)) {
 		ops = append(ops, DelRoute{r})
 	}
 	return append(ops, ruleRemoval(owners)...)

@@ -392,7 +392,7 @@ func (rs *RealServer) tunnelModes(in Input, want func(string, fib.Link, config.R
 
 // replyNIC is the NIC that replies leave by, where it is none of the attachment's:
 // it gets a table for the VIPs alone.
-func (rs *RealServer) replyNIC(in Input, links []fib.Link) ([]NIC, error) {
+func (rs *RealServer) replyNIC(in situation, links []fib.Link) ([]NIC, error) {
 	if rs == nil {
 		return nil, nil
 	}
@@ -408,10 +408,10 @@ func (rs *RealServer) replyNIC(in Input, links []fib.Link) ([]NIC, error) {
 
 // replyExit is how another NIC's packets leave: as its own attachment has it, or
 // by the default route that main has, or would have without us.
-func replyExit(in Input, n NIC, f fib.Family) []fib.Hop {
-	routes := ownRoutesOf(in, n, f)
+func replyExit(in situation, n NIC, f fib.Family) []fib.Hop {
+	routes := ownRoutesOf(in.Seen, n, f)
 	if in.Then != nil {
-		routes = remembered(in, 0)
+		routes = remembered(in.Input, 0)
 	}
 	for _, r := range routes {
 		if r.Family == f && r.IsDefault() {
@@ -423,10 +423,10 @@ func replyExit(in Input, n NIC, f fib.Family) []fib.Hop {
 
 // ownRoutesOf are the routes of another NIC in the source table of its own
 // attachment: of several the first that has a default.
-func ownRoutesOf(in Input, n NIC, f fib.Family) []fib.Route {
+func ownRoutesOf(s *fib.Snapshot, n NIC, f fib.Family) []fib.Route {
 	var best []fib.Route
-	for _, table := range tablesOf(in.Seen.Rules, n.Link.Name) {
-		routes := ofFamily(in.Seen.Table(table), f)
+	for _, table := range tablesOf(s.Rules, n.Link.Name) {
+		routes := ofFamily(s.Table(table), f)
 		if slices.ContainsFunc(routes, fib.Route.IsDefault) {
 			return routes
 		}
@@ -440,7 +440,7 @@ func ownRoutesOf(in Input, n NIC, f fib.Family) []fib.Route {
 // mirrored are the ways of the NIC that replies leave by: those of its own
 // attachment, or what main has on its links.
 func (b *tableBuilder) mirrored(f fib.Family) []fib.Route {
-	out := slices.Clone(ownRoutesOf(b.in, b.nic, f))
+	out := slices.Clone(ownRoutesOf(b.in.Seen, b.nic, f))
 	for i := range out {
 		out[i].Table = b.table.Number
 	}

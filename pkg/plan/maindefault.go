@@ -24,11 +24,11 @@ type wish struct {
 }
 
 // wishOf makes the wish of this attachment; nil where it has none.
-func wishOf(in Input, nics []NIC) (*wish, error) {
+func wishOf(in situation, nics []NIC) (*wish, error) {
 	if len(nics) == 0 || len(nics[0].Sources) == 0 || in.Config.MainDefault == config.KeepMain {
 		return nil, nil //nolint:nilnil // no wish is no error
 	}
-	w := &wish{seq: sequence(in), take: in.Config.MainDefault == config.Take, saw: living(in.Seen, originals(in))}
+	w := &wish{seq: sequence(in.Input), take: in.Config.MainDefault == config.Take, saw: living(in.Seen, in.originals)}
 	if in.Mine != nil && in.Mine.Wish != nil && in.Mine.Wish.Take == w.take { // the same wish, said again
 		w.saw = decodeMain(in.Seen, in.Mine.Wish.Saw)
 	}
@@ -36,7 +36,7 @@ func wishOf(in Input, nics []NIC) (*wish, error) {
 		w.nics = append(w.nics, n.Link.Index)
 	}
 	if !w.take { // what it takes out is decided once, by what there is now
-		w.saw = w.yieldable(living(in.Seen, defaultTargets(originals(in), standingWishes(in), in.exists)))
+		w.saw = w.yieldable(living(in.Seen, defaultTargets(in.originals, standingWishes(in.Input), in.exists)))
 		return w, nil
 	}
 	for _, f := range fib.Families() {
@@ -316,7 +316,7 @@ func (w *wish) leftAlone(defaults []fib.Route) []string {
 // displacedNICs are the NICs of other defaults, which lose the pod's traffic to a
 // wish to take. They get source tables, so that replies from their addresses do
 // not change their path.
-func (w *wish) displacedNICs(in Input) []NIC {
+func (w *wish) displacedNICs(in situation) []NIC {
 	if w == nil || !w.take {
 		return nil
 	}
@@ -327,7 +327,7 @@ func (w *wish) displacedNICs(in Input) []NIC {
 		}
 		for _, h := range r.Hops {
 			l, ok := in.Seen.LinkAt(h.Index)
-			if !ok || slices.Contains(w.nics, h.Index) || !needsTable(in, l) {
+			if !ok || slices.Contains(w.nics, h.Index) || !needsTable(in.Input, l) {
 				continue
 			}
 			i := slices.IndexFunc(out, func(n NIC) bool { return n.Link.Index == l.Index })
@@ -368,7 +368,7 @@ func held(rules []fib.Rule, l fib.Link, source netip.Prefix) bool {
 
 // kernelSources are the addresses that a NIC has in the kernel; for CHECK, of those
 // the ones that ADD saw.
-func kernelSources(in Input, n NIC, f fib.Family) []Source {
+func kernelSources(in situation, n NIC, f fib.Family) []Source {
 	var out []Source
 	for _, a := range in.Seen.Addresses {
 		ip := a.Prefix.Addr()

@@ -208,12 +208,12 @@ func insertAmong(list []fib.Route, r fib.Route, known, ahead, behind []fib.Route
 }
 
 // mainWithoutUs is the main table as it would be had no attachment come.
-func mainWithoutUs(in Input) []fib.Route {
+func mainWithoutUs(in Input, originals []fib.Route) []fib.Route {
 	if in.Then != nil {
 		return slices.Clone(in.Then)
 	}
 	main := slices.DeleteFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Protocol == Protocol || r.IsDefault() })
-	return append(main, asMultipath(living(in.Seen, originals(in)))...)
+	return append(main, asMultipath(living(in.Seen, originals))...)
 }
 
 // living drops the hops by interfaces that have gone.
@@ -279,9 +279,9 @@ func withHops(routes []fib.Route, keep func(fib.Route, fib.Hop) bool) []fib.Rout
 
 // rememberedMain is what of main the plan depends on: all defaults, and the
 // routes of the NICs that get tables.
-func rememberedMain(in Input, nics []NIC) [][]byte {
+func rememberedMain(in situation, nics []NIC) [][]byte {
 	var out [][]byte
-	for _, r := range mainWithoutUs(in) {
+	for _, r := range in.main {
 		if r.IsDefault() || slices.ContainsFunc(nics, func(n NIC) bool { return r.Uses(n.Link.Index) }) {
 			out = append(out, fib.MarshalRoute(r))
 		}
@@ -386,14 +386,16 @@ func asMultipath(table []fib.Route) []fib.Route {
 }
 
 // mainOps lists the changes that lead from what main has to the defaults that it
-// shall have. Routes that are not ours to take are left alone.
-func mainOps(in Input, before, after []fib.Route, wanted func(fib.Route) bool) []Op {
-	m := mainChange{after: living(in.Seen, after), originals: originals(in)}
-	known := living(in.Seen, slices.Concat(m.originals, before, in.made(rememberedDefaults(in))))
+// shall have. Routes that are not ours to take are left alone. Of what is missing what
+// is wanted comes; stays tells which routes main goes on having.
+func mainOps(in situation, before, after []fib.Route, wanted, stays func(fib.Route) bool) []Op {
+	m := mainChange{after: living(in.Seen, after), originals: in.originals}
+	known := living(in.Seen, slices.Concat(m.originals, before, in.made(rememberedDefaults(in.Input))))
 	m.now = weighted(defaultsSeen(in.Seen), known)
 	ins := m.missing(wanted)
-	outs := m.spared(m.surplus(in, known, ins), ins)
-	m.reorder(in)
+	outs := m.spared(m.surplus(in.Input, known, ins), ins)
+	ins = append(ins, m.last(ins, outs, stays)...)
+	m.reorder(in.Input)
 	clash := func(list []fib.Route, r fib.Route) bool {
 		return r.Family == fib.V6 && slices.ContainsFunc(list, func(o fib.Route) bool { return r.SamePlace(o) && r.Protocol != o.Protocol })
 	}
@@ -459,6 +461,15 @@ func (m *mainChange) spared(outs, ins []fib.Route) []fib.Route {
 	remains := func(r fib.Route) bool { return !slices.ContainsFunc(outs, r.Equal) }
 	return slices.DeleteFunc(slices.Clone(outs), func(r fib.Route) bool {
 		return r.Protocol != Protocol && len(ofFamily(ins, r.Family)) == 0 && !slices.ContainsFunc(ofFamily(m.now, r.Family), remains)
+	})
+}
+
+// last are the missing defaults of a family that main would go on without, but for
+// them: a NIC is down, or leaves, to which they had yielded.
+func (m *mainChange) last(ins, outs []fib.Route, stays func(fib.Route) bool) []fib.Route {
+	remain := slices.DeleteFunc(slices.Clone(m.now), func(r fib.Route) bool { return slices.ContainsFunc(outs, r.Equal) })
+	return slices.DeleteFunc(m.missing(stays), func(r fib.Route) bool {
+		return slices.ContainsFunc(ofFamily(slices.Concat(remain, ins), r.Family), stays)
 	})
 }
 

@@ -384,6 +384,32 @@ func TestTakerVanishes(t *testing.T) {
 	compare(t, "defaults", lines("-6 route default proto boot metric 1024 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:30::1 dev net1 weight 1"), p.mainDefaults())
 }
 
+// TestLastDefaultComesBack detaches a NIC whose default was the pod's for another had
+// yielded, and one that has nothing to do with either while that one is down: main
+// gets the default of the one that yielded, or keeps it.
+func TestLastDefaultComesBack(t *testing.T) {
+	addresses, _, _ := strings.Cut(crowd, "\t-4 route")
+	shared := addresses + `
+		-4 route default nexthop via 10.20.1.1 dev net1 weight 1 nexthop via 10.20.2.1 dev net2 weight 1
+		-4 route default via 10.244.0.1 dev eth0 metric 50`
+	p := newPod(t, shared)
+	for _, nic := range []string{"net1", "eth0"} {
+		p.add(member(nic, "yield"))
+	}
+	p.del(member("eth0", "yield"))
+	p.kernel.died("eth0")
+	compare(t, "defaults when the NIC of the better one has gone", []string{"-4 route default via 10.20.2.1 dev net2 proto boot"}, p.mainDefaults())
+
+	p = newPod(t, addresses+`
+		-4 route default via 10.244.0.1 dev eth0
+		-4 route default via 10.20.1.1 dev net1`)
+	p.add(member("net1", "yield"))
+	p.add(member("net2", "yield"))
+	p.kernel.down("eth0")
+	p.del(member("net2", "yield"))
+	compare(t, "defaults while eth0 is down", []string{"-4 route default via 10.20.1.1 dev net1 proto boot"}, p.mainDefaults())
+}
+
 // TestNICStaysAfterDEL detaches a NIC that stays (host-device has some do so) from a
 // default that several NICs share: DEL took it for leaving, and what it displaced on
 // that account goes when the taker of the time keeps main no longer.

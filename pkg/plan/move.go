@@ -15,14 +15,20 @@ import (
 // rulesAdded lists all rules as they stand when those that are missing have been
 // added.
 func rulesAdded(in Input, d *Desired) []fib.Rule {
-	all := slices.Clone(in.Seen.Rules)
+	seen := setOf(in.Seen.Rules)
 	owners, others := splitOwners(d.Rules)
-	for _, r := range slices.Concat(owners, others) {
-		if !slices.Contains(all, r) {
-			all = append(all, r)
-		}
+	missing := slices.DeleteFunc(slices.Concat(owners, others), func(r fib.Rule) bool { return seen[r] })
+	return slices.Concat(in.Seen.Rules, distinct(missing))
+}
+
+// setOf is for lists of which it is asked for each element of another whether it is
+// there: pods have hundreds of rules.
+func setOf(rules []fib.Rule) map[fib.Rule]bool {
+	set := make(map[fib.Rule]bool, len(rules))
+	for _, r := range rules {
+		set[r] = true
 	}
-	return all
+	return set
 }
 
 // reorderings lists the changes that put rules into their order, those of each
@@ -58,9 +64,11 @@ func groups(all []fib.Rule) [][]fib.Rule {
 // distinct lists each rule once. One that is there twice was being moved when an
 // invocation was killed.
 func distinct(rules []fib.Rule) []fib.Rule {
-	var out []fib.Rule
-	for i, r := range rules {
-		if !slices.Contains(rules[:i], r) {
+	known := make(map[fib.Rule]bool, len(rules))
+	out := make([]fib.Rule, 0, len(rules))
+	for _, r := range rules {
+		if !known[r] {
+			known[r] = true
 			out = append(out, r)
 		}
 	}
@@ -194,7 +202,7 @@ func rememberedOrder(in Input, d *Desired) [][]byte {
 		return in.Mine.Order
 	}
 	var out [][]byte
-	for _, o := range reorderings(rulesAdded(in, d), settled) {
+	for _, o := range d.reorderings {
 		for _, r := range o.Was {
 			out = append(out, fib.EncodeRule(r))
 		}

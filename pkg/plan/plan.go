@@ -39,6 +39,23 @@ type Input struct {
 	Vacant func(table uint32) (bool, error)
 }
 
+// situation is an Input with what follows from it and is asked for again and again.
+// Its lists are read, never changed.
+type situation struct {
+	Input
+	// originals are main's defaults as they would be had no attachment come, main is
+	// the whole table.
+	originals, main []fib.Route
+	// own is what of our rules and tables belongs to the attachment.
+	own owned
+}
+
+func situationOf(in Input) situation {
+	s := situation{Input: in, originals: originals(in), own: ownership(in)}
+	s.main = mainWithoutUs(in, s.originals)
+	return s
+}
+
 // Desired is the routing that an attachment shall have.
 type Desired struct {
 	NICs []NIC
@@ -49,6 +66,8 @@ type Desired struct {
 	Settings map[string]SettingWish
 	// Server is what an LVS real server has beside; nil: the pod is none.
 	Server *RealServer
+	// reorderings mend the order of our rules when those that are missing are there.
+	reorderings []Reorder
 	// Before and After are main's defaults without and with the attachment's
 	// wish, in their order, IPv6 ones hop by hop.
 	Before, After []fib.Route
@@ -130,67 +149,72 @@ func (t Table) Families() []fib.Family {
 // A wrong configuration is a config.Faults, a pod in no state to be set up wraps
 // ErrState.
 func Build(in Input) (*Desired, error) {
-	actual := in
-	in = withTunnels(in)
-	links, err := attachmentLinks(in)
+	with := withTunnels(in)
+	links, err := attachmentLinks(with)
 	if err != nil || len(links) == 0 {
 		return &Desired{Memory: record.Attachment{Key: in.Key}}, err
 	}
 	d := &Desired{}
-	if d.Server, err = realServer(in, actual, links); err != nil {
+	if d.Server, err = realServer(with, in, links); err != nil {
 		return nil, err
 	}
+	return d, d.build(situationOf(with), in, links)
+}
+
+// build plans what the attachment's interfaces get. Actual is what was seen, without
+// the tunnels that are to be made.
+func (d *Desired) build(in situation, actual Input, links []fib.Link) (err error) {
 	if d.NICs, err = nics(in, links, d.Server); err != nil {
-		return nil, err
+		return err
 	}
 	replies, err := d.Server.replyNIC(in, links)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := checkState(in, slices.Concat(d.NICs, replies)); err != nil {
-		return nil, err
+		return err
 	}
-	if d.Settings, err = settingWishes(in, links, d.NICs, d.Server); err != nil {
-		return nil, err
+	if d.Settings, err = settingWishes(in.Input, links, d.NICs, d.Server); err != nil {
+		return err
 	}
 	mainWish, err := wishOf(in, d.NICs)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	d.wishFor(in, mainWish)
 	d.NICs = append(d.NICs, replies...)
 	if err := numberTables(in, d.NICs); err != nil {
-		return nil, err
+		return err
 	}
 	for _, n := range d.NICs {
-		d.Rules = append(d.Rules, rules(in, n)...)
+		d.Rules = append(d.Rules, rules(in.Input, n)...)
 		for _, t := range n.Tables {
 			d.Routes = append(d.Routes, t.Routes...)
 		}
 	}
 	slices.SortStableFunc(d.Rules, ruleOrder)
 	if err := localFirst(in.Seen, d.Rules); err != nil {
-		return nil, err
+		return err
 	}
 	d.Notes = append(d.Notes, d.Server.notes()...)
 	for _, o := range overruled(in.Seen, d) {
 		d.Notes = append(d.Notes, o.String())
 	}
+	d.reorderings = reorderings(rulesAdded(in.Input, d), settled)
 	d.Memory = memory(in, d)
 	d.Memory.LVS = lvsMemory(actual, d)
 	d.Memory.Wish = mainWish.encode()
-	return d, nil
+	return nil
 }
 
 // wishFor plans the main table.
-func (d *Desired) wishFor(in Input, w *wish) {
-	defaults := originals(in)
-	others := standingWishes(in)
-	before := defaultTargets(defaults, others, in.exists)
+func (d *Desired) wishFor(in situation, w *wish) {
+	others := standingWishes(in.Input)
+	before := defaultTargets(in.originals, others, in.exists)
 	after := before
 	if w != nil {
-		after = defaultTargets(defaults, append(others, *w), in.exists)
-		d.Notes = w.leftAlone(living(in.Seen, defaults))
+		after = defaultTargets(in.originals, append(others, *w), in.exists)
+		d.Notes = w.leftAlone(living(in.Seen, in.originals))
 		d.NICs = append(d.NICs, w.displacedNICs(in)...)
 	}
 	d.Before, d.After = attainable(in.Seen, before), attainable(in.Seen, after)
@@ -232,7 +256,7 @@ func attachmentLinks(in Input) ([]fib.Link, error) {
 const kindVRF = "vrf"
 
 // checkState refuses what cannot work before anything is written.
-func checkState(in Input, nics []NIC) error {
+func checkState(in situation, nics []NIC) error {
 	for _, n := range nics {
 		if len(n.Sources) == 0 {
 			continue // the reverse-path filter alone
@@ -255,20 +279,23 @@ func checkState(in Input, nics []NIC) error {
 
 // unclaimed refuses a source that another NIC holds: a packet from it could
 // leave by one of them only.
-func unclaimed(in Input, n NIC, s Source) error {
+func unclaimed(in situation, n NIC, s Source) error {
 	l := n.Link
 	for _, r := range in.Seen.Rules {
 		if !isSource(r) || r.From != s.Prefix {
 			continue
 		}
-		if nic := tableOwner(in.Seen.Rules, r.Table); (nic != l.Name || n.replies) && !ownership(in).tables[r.Table] {
+		if nic := tableOwner(in.Seen.Rules, r.Table); (nic != l.Name || n.replies) && !in.own.tables[r.Table] {
 			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, nic, r)
 		}
 	}
 	for _, a := range in.Seen.Addresses {
+		if a.Index == l.Index || !s.Prefix.Contains(a.Prefix.Addr()) {
+			continue
+		}
 		other, ok := in.Seen.LinkAt(a.Index)
 		meant := other.Loopback || fib.IsHost(s.Prefix) && silent(other) // a VIP, by its own name
-		if ok && s.Prefix.Contains(a.Prefix.Addr()) && other.Index != l.Index && !meant && !guarded(in, a, other) {
+		if ok && !meant && !guarded(in.Input, a, other) {
 			return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it", ErrState, prefixText(s.Prefix), l.Name, a.Prefix.Addr(), other.Name)
 		}
 	}
@@ -304,11 +331,11 @@ func localFirst(s *fib.Snapshot, ours []fib.Rule) error {
 
 // memory is what has to be remembered of the plan. What an earlier ADD of the
 // same attachment remembers is older, so it stays.
-func memory(in Input, d *Desired) record.Attachment {
+func memory(in situation, d *Desired) record.Attachment {
 	m := record.Attachment{Key: in.Key, Earlier: in.earlier()}
 	m.Settings = map[string]record.Setting{}
 	for _, key := range settingKeys() {
-		if s := settingMemory(in, key, d.Settings[key]); !s.Empty() {
+		if s := settingMemory(in.Input, key, d.Settings[key]); !s.Empty() {
 			m.Settings[key] = s
 		}
 	}
@@ -324,13 +351,13 @@ func memory(in Input, d *Desired) record.Attachment {
 		}
 	}
 	m.Main = rememberedMain(in, d.NICs)
-	for _, r := range lostInMove(in) {
+	for _, r := range lostInMove(in.Input) {
 		m.Moving = append(m.Moving, fib.EncodeRoute(r))
 	}
-	m.Order = rememberedOrder(in, d)
+	m.Order = rememberedOrder(in.Input, d)
 	for _, f := range fib.Families() {
 		// One that is not put in, because its NIC is down, CHECK will not miss.
-		if len(ofFamily(living(in.Seen, originals(in)), f)) > 0 && len(ofFamily(d.After, f)) > 0 {
+		if len(ofFamily(living(in.Seen, in.originals), f)) > 0 && len(ofFamily(d.After, f)) > 0 {
 			m.MainDefaults = append(m.MainDefaults, f)
 		}
 	}

@@ -75,8 +75,8 @@ const (
 // ReadsARP reports whether a plan depends on the settings for ARP that belong to no
 // device.
 func ReadsARP(in Input) bool {
-	return in.Config != nil && in.Config.LVS != nil ||
-		slices.ContainsFunc(in.attachments(), func(a record.Attachment) bool { return a.Settings[fib.ARPIgnore].Least > 0 })
+	return in.Config != nil && (in.Config.LVS != nil || in.Config.ARP == config.ARPIsolate) ||
+		slices.ContainsFunc(in.attachments(), func(a record.Attachment) bool { return !a.Settings[fib.ARPIgnore].Empty() })
 }
 
 // each wants one value of all devices that have IPv4.

@@ -12,15 +12,15 @@ import (
 )
 
 // nics finds the sources of the attachment's interfaces and how each leaves.
-func nics(in Input, links []fib.Link, rs *RealServer) ([]NIC, error) {
+func nics(in situation, links []fib.Link, rs *RealServer) ([]NIC, error) {
 	var out []NIC
 	for i, l := range links {
-		n := NIC{Link: l, Sources: addressSources(in, l)}
+		n := NIC{Link: l, Sources: addressSources(in.Input, l)}
 		if rs != nil && rs.reply.Index == l.Index {
 			n.Sources = append(n.Sources, rs.sources(links[0])...)
 		}
 		if i == 0 {
-			n.Sources = append(n.Sources, configuredSources(in, n)...)
+			n.Sources = append(n.Sources, configuredSources(in.Input, n)...)
 		}
 		out = append(out, n)
 	}
@@ -120,7 +120,7 @@ func missingGateway(cfg *config.Config, n NIC) error {
 
 // exits finds how the sources of one NIC leave.
 type exits struct {
-	in  Input
+	in  situation
 	nic NIC
 	all []NIC
 }
@@ -280,7 +280,7 @@ func (e exits) fromResultRoutes(s Source) (netip.Addr, bool) {
 // fromKernel is how the best default route by this NIC leaves that the main
 // table has, or would have without us.
 func (e exits) fromKernel(f fib.Family) []fib.Hop {
-	defaults := slices.DeleteFunc(mainWithoutUs(e.in), func(r fib.Route) bool {
+	defaults := slices.DeleteFunc(slices.Clone(e.in.main), func(r fib.Route) bool {
 		return r.Family != f || !r.IsDefault() || !r.Uses(e.nic.Link.Index)
 	})
 	if len(defaults) == 0 {

@@ -13,8 +13,8 @@ import (
 
 // numberTables divides the sources of each NIC into tables, numbers them and
 // fills them.
-func numberTables(in Input, nics []NIC) error {
-	numbers := numbering{in: in, next: TableBase, own: ownership(in)}
+func numberTables(in situation, nics []NIC) error {
+	numbers := numbering{in: in, next: TableBase}
 	if in.Config.Table != 0 {
 		numbers.next = in.Config.Table
 		numbers.first = in.Config.Table
@@ -62,8 +62,7 @@ func divide(sources []Source) []Table {
 
 // numbering hands out table numbers.
 type numbering struct {
-	in    Input
-	own   owned
+	in    situation
 	next  uint32 // the next candidate
 	first uint32 // the number that the configuration asks for; 0: none, or given out
 	given []uint32
@@ -76,7 +75,7 @@ func (n *numbering) existing(nic NIC) []uint32 {
 	for _, r := range n.in.Seen.Rules {
 		itsOwn := isOwner(r) && r.OIF == nic.Link.Name || isSource(r) && nic.has(r.From)
 		known := slices.Contains(tables, r.Table) || slices.Contains(n.given, r.Table) // a VIP may have moved from NIC to NIC
-		if itsOwn && n.own.tables[r.Table] && !known {
+		if itsOwn && n.in.own.tables[r.Table] && !known {
 			tables = append(tables, r.Table)
 		}
 	}
@@ -143,7 +142,7 @@ func (n *numbering) user(table uint32) (string, error) {
 // accepts them: what is on the link before what is behind it.
 func (b tableBuilder) build() []fib.Route {
 	if b.nic.replies && b.in.Then != nil {
-		return remembered(b.in, b.table.Number)
+		return remembered(b.in.Input, b.table.Number)
 	}
 	if b.nic.displaced && !b.nic.Link.Up {
 		return nil // the kernel takes none; until it is up, and ADD repeated, its sources are refused
@@ -213,7 +212,7 @@ func (t Table) exit(f fib.Family) []fib.Hop {
 }
 
 type tableBuilder struct {
-	in     Input
+	in     situation
 	nic    NIC
 	all    []NIC // the attachment's
 	table  Table
@@ -260,7 +259,8 @@ func (b *tableBuilder) onLink() fib.Hop {
 func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 	var out []fib.Route
 	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
-		if s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
+		known := slices.ContainsFunc(out, func(r fib.Route) bool { return r.Dst == s.Subnet })
+		if known || s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
 			continue
 		}
 		r := b.route(f, s.Subnet)
@@ -282,7 +282,7 @@ func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 // isRouted reports whether main reaches the NIC's own subnet through a gateway:
 // the ptp plugin and others of its kind have no neighbours on the link.
 func (b *tableBuilder) isRouted(subnet netip.Prefix) bool {
-	return slices.ContainsFunc(mainWithoutUs(b.in), func(r fib.Route) bool {
+	return slices.ContainsFunc(b.in.main, func(r fib.Route) bool {
 		return r.Dst == subnet && r.Uses(b.nic.Link.Index) && len(r.Gateways()) > 0
 	})
 }
@@ -331,7 +331,7 @@ func (b *tableBuilder) defaultRoute(f fib.Family, exit []fib.Hop) fib.Route {
 			return r
 		}
 	}
-	for _, m := range mainWithoutUs(b.in) {
+	for _, m := range b.in.main {
 		if m.Family == f && m.IsDefault() && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit) {
 			r.MTU, r.AdvMSS, r.OtherMetrics = m.MTU, m.AdvMSS, m.OtherMetrics
 			return r
@@ -394,7 +394,7 @@ func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
 // gateways (above); what expires would outlive its time here; ours are ours.
 func (b *tableBuilder) fromMain(f fib.Family) []fib.Route {
 	var out []fib.Route
-	for _, m := range mainWithoutUs(b.in) {
+	for _, m := range b.in.main {
 		if m.Family != f || m.Type != unix.RTN_UNICAST || m.IsDefault() || !m.Uses(b.nic.Link.Index) ||
 			m.Protocol == unix.RTPROT_RA || m.Expires || b.isOwnAddress(m.Dst) {
 			continue

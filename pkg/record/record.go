@@ -26,57 +26,57 @@ const Version = 1
 
 // Key names an attachment (CNI SPEC, "attachment").
 type Key struct {
-	Network     string `json:"network"`
-	ContainerID string `json:"containerID"`
-	IfName      string `json:"ifname"`
+	Network     string
+	ContainerID string
+	IfName      string
 }
 
 // Attachment is what is remembered for one attachment.
 type Attachment struct {
-	Version int `json:"version"`
+	Version int
 	Key
 	// Netns is the path that the namespace had on ADD.
-	Netns string `json:"netns"`
+	Netns string
 	// Unknown is set where an earlier record of the attachment could not be read:
 	// what is remembered here is then how an earlier ADD left things.
-	Unknown bool `json:"unknown,omitempty"`
+	Unknown bool
 	// Tables and Sources name our rules and routes a second time, for the case
 	// that somebody has deleted one of the rules that tell whose they are.
-	Tables  []uint32       `json:"tables,omitempty"`
-	Sources []netip.Prefix `json:"sources,omitempty"`
+	Tables  []uint32
+	Sources []netip.Prefix
 	// Settings are the attachment's parts of what device settings were and are to
 	// be, by key (fib.RPFilter ...).
-	Settings map[string]Setting `json:"settings,omitempty"`
+	Settings map[string]Setting
 	// LVS is what was made for a real server; nil: it is none.
-	LVS *LVS `json:"lvs,omitempty"`
+	LVS *LVS
 	// Wish is what the attachment wants of main's defaults; nil: nothing.
-	Wish *Wish `json:"wish,omitempty"`
+	Wish *Wish
 	// Displaced are the interfaces, by index, of other attachments or none that
 	// got a source table because their default was displaced.
-	Displaced []int `json:"displaced,omitempty"`
+	Displaced []int
 	// Order is the order of all our rules, of all attachments, before this one
 	// changed it, each the payload of an RTM_NEWRULE message; empty: it did not.
-	Order [][]byte `json:"order,omitempty"`
+	Order [][]byte
 	// Main are the routes of the main table, as it was before any attachment came,
 	// that matter here: its defaults, and the routes that the tables were made
 	// from. Each is the payload of an RTM_NEWROUTE message.
-	Main [][]byte `json:"main,omitempty"`
+	Main [][]byte
 	// Moving are routes of others in main that are being moved behind one that is
 	// put back: for a moment they are not there, and if we are killed in it they
 	// have to be brought back. Payloads of RTM_NEWROUTE messages.
-	Moving [][]byte `json:"moving,omitempty"`
+	Moving [][]byte
 	// Earlier are the states, oldest first, that the attachment was in when an ADD
 	// began to change it: until that has ended what there is may be of any of them.
-	Earlier []Attachment `json:"earlier,omitempty"`
+	Earlier []Attachment
 	// MainDefaults are the families of which main had a default route.
-	MainDefaults []fib.Family `json:"mainDefaults,omitempty"`
+	MainDefaults []fib.Family
 }
 
 // Device is a number that belongs to one device.
 type Device struct {
-	Index int    `json:"index"`
-	Name  string `json:"name"` // on ADD; for the reader, the index decides
-	Value int    `json:"value"`
+	Index int
+	Name  string // on ADD; for the reader, the index decides
+	Value int
 }
 
 // Setting is an attachment's part of what a device setting was and is to be in
@@ -84,55 +84,55 @@ type Device struct {
 type Setting struct {
 	// All and Default are conf/all and conf/default before the first attachment
 	// changed them; nil where this one did not need them changed.
-	All     *int `json:"all,omitempty"`
-	Default *int `json:"default,omitempty"`
+	All     *int
+	Default *int
 	// Devices are the devices' own values from before.
-	Devices []Device `json:"devices,omitempty"`
+	Devices []Device
 	// Wants are the values that this attachment wants of devices; of rp_filter the
 	// effective ones.
-	Wants []Device `json:"wants,omitempty"`
+	Wants []Device
 	// Least is what every device but lo shall have at least, now and later.
-	Least int `json:"least,omitempty"`
+	Least int
 }
 
 // LVS is what was made for a real server.
 type LVS struct {
 	// Addresses are the VIPs that it configured, with the device of each.
-	Addresses []VIP `json:"addresses,omitempty"`
+	Addresses []VIP
 	// Devices are the tunnels that it uses.
-	Devices []Tunnel `json:"devices,omitempty"`
+	Devices []Tunnel
 	// Replies are the routes of the table for replies by another NIC, each the
 	// payload of an RTM_NEWROUTE message: CHECK wants what ADD made.
-	Replies [][]byte `json:"replies,omitempty"`
+	Replies [][]byte
 }
 
 // VIP is an address that was configured.
 type VIP struct {
-	Index   int        `json:"index"` // of the device
-	Address netip.Addr `json:"address"`
+	Index   int // of the device
+	Address netip.Addr
 }
 
 // Tunnel is a device that was made, or set up, before the first attachment came
 // that uses it.
 type Tunnel struct {
-	Index int    `json:"index"`
-	Name  string `json:"name"`
-	Kind  string `json:"kind"`
-	Made  bool   `json:"made,omitempty"`    // there was none
-	Down  bool   `json:"wasDown,omitempty"` // it was not up
+	Index int
+	Name  string
+	Kind  string
+	Made  bool // there was none
+	Down  bool // it was not up
 }
 
 // Wish is what an attachment wants of main's defaults.
 type Wish struct {
-	Seq  int   `json:"seq"` // wishes are fulfilled in this order
-	Take bool  `json:"take,omitempty"`
-	NICs []int `json:"nics"` // the attachment's interfaces by index, its own first
+	Seq  int // wishes are fulfilled in this order
+	Take bool
+	NICs []int // the attachment's interfaces by index, its own first
 	// Saw are main's defaults at the time, as they would be had no attachment
 	// come: what the wish is about. Those that came later are others' business.
-	Saw [][]byte `json:"saw,omitempty"`
+	Saw [][]byte
 	// Own are the defaults that it puts in where its NIC has none, each the
 	// payload of an RTM_NEWROUTE message.
-	Own [][]byte `json:"own,omitempty"`
+	Own [][]byte
 }
 
 // Settled is the record of an attachment whose ADD has ended.

@@ -1,11 +1,9 @@
 package record
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -20,11 +18,8 @@ import (
 // on: torn, of another version, or not safely root's own.
 var ErrNotUsable = errors.New("remembered file not usable")
 
-const (
-	suffix    = ".json"
-	unwritten = ".new"  // behind the name of a record while it is written
-	maxSize   = 4 << 20 // bytes; a real record has a few hundred
-)
+// suffix is what the names of all records end with.
+const suffix = ".json"
 
 // Store is the directory that holds the records (the key "dataDir").
 type Store struct{ dir string }
@@ -52,9 +47,9 @@ func (k Key) fileName() string {
 // system's: nothing is known then, and another time it may be.
 func (s Store) Load(namespace string) ([]Attachment, error) {
 	err := s.trusted(namespace)
-	var entries []os.DirEntry
+	var names []string
 	if err == nil {
-		entries, err = os.ReadDir(filepath.Join(s.dir, namespace))
+		names, err = readNames(filepath.Join(s.dir, namespace))
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -66,13 +61,13 @@ func (s Store) Load(namespace string) ([]Attachment, error) {
 	}
 	var all []Attachment
 	var faults []error
-	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), suffix) {
+	for _, name := range names {
+		if !strings.HasSuffix(name, suffix) {
 			continue // a write that was cut off
 		}
-		a, err := read(filepath.Join(s.dir, namespace, e.Name()))
-		if err == nil && !a.isIn(e.Name()) {
-			err = fmt.Errorf("%w: %s: speaks of another attachment, %s", ErrNotUsable, e.Name(), a.fileName())
+		a, err := load(filepath.Join(s.dir, namespace, name))
+		if err == nil && !a.isIn(name) {
+			err = fmt.Errorf("%w: %s: speaks of another attachment, %s", ErrNotUsable, name, a.fileName())
 		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -103,35 +98,14 @@ func (a *Attachment) isIn(fileName string) bool {
 	return a.fileName() == fileName
 }
 
-func read(path string) (Attachment, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a symbolic link; a socket, a device
-		return Attachment{}, fmt.Errorf("%w: %w", ErrNotUsable, err)
-	}
+// load reads the record in a file.
+func load(path string) (Attachment, error) {
+	data, err := readFile(path)
 	if err != nil {
 		return Attachment{}, err
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
-		return Attachment{}, err
-	}
-	if err := trustedFile(st); err != nil {
-		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSize))
+	a, err := decode(data)
 	if err != nil {
-		return Attachment{}, err
-	}
-	var format struct{ Version int }
-	if err := json.Unmarshal(data, &format); err != nil {
-		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
-	}
-	if format.Version != Version {
-		return Attachment{}, fmt.Errorf("%w: %s: has format version %d, this release reads %d", ErrNotUsable, path, format.Version, Version)
-	}
-	var a Attachment
-	if err := json.Unmarshal(data, &a); err != nil {
 		return Attachment{}, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
 	}
 	return a, nil
@@ -162,17 +136,6 @@ func trustedDir(path string, stat func(string, *unix.Stat_t) error) error {
 	return nil
 }
 
-// trustedFile refuses what somebody else than this user could have written.
-func trustedFile(st unix.Stat_t) error {
-	switch {
-	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return errors.New("not a regular file")
-	case st.Size > maxSize:
-		return fmt.Errorf("%d bytes long", st.Size)
-	}
-	return onlyOurs(st)
-}
-
 // onlyOurs refuses what belongs to another user, or what others may write to.
 func onlyOurs(st unix.Stat_t) error {
 	switch {
@@ -188,19 +151,13 @@ func onlyOurs(st unix.Stat_t) error {
 // the writer is killed.
 func (s Store) Save(namespace string, a Attachment) error {
 	a.Version = Version
-	data, err := json.Marshal(a)
+	data, err := a.MarshalJSON()
 	if err != nil {
 		return fmt.Errorf("remember the attachment: %w", err)
 	}
 	path := filepath.Join(s.dir, namespace, a.fileName())
-	err = s.trusted(namespace)
-	if errors.Is(err, fs.ErrNotExist) { // the first of its namespace
-		if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-			err = s.trusted(namespace)
-		}
-	}
-	if err == nil {
-		err = s.write(path, data)
+	if err = s.prepare(namespace); err == nil {
+		err = replaceFile(path, data)
 	}
 	if err != nil {
 		return fmt.Errorf("remember the attachment: %w", err)
@@ -208,24 +165,24 @@ func (s Store) Save(namespace string, a Attachment) error {
 	return nil
 }
 
-func (s Store) write(path string, data []byte) error {
-	next := path + unwritten
-	// What a killed write left may not be ours alone.
-	if err := unlink(next); err != nil {
+// prepare makes a namespace's folder, where this is its first attachment, or sees that
+// it is trusted.
+func (s Store) prepare(namespace string) error {
+	folder := filepath.Join(s.dir, namespace)
+	err := trustedDir(s.dir, unix.Stat)
+	if err == nil {
+		err = trustedDir(folder, unix.Lstat)
+		if errors.Is(err, fs.ErrNotExist) && unix.Mkdir(folder, 0o700) == nil {
+			return nil // nobody else can have taken its place in a directory that is ours
+		}
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(next, path)
-	}
-	if err != nil {
-		_ = os.Remove(next) // the error is what matters
-	}
-	return err
+	return s.trusted(namespace)
 }
 
 // Remove forgets an attachment in one namespace. What is not there is gone.
@@ -245,17 +202,6 @@ func (s Store) Remove(namespace string, key Key) error {
 	// Fails while other attachments are remembered, as it should.
 	_ = unix.Rmdir(dir)
 	return nil
-}
-
-// unlink removes a file, and nothing but a file: a directory in its place is
-// somebody else's doing and no reason for DEL to fail.
-func unlink(path string) error {
-	err := unix.Unlink(path)
-	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) ||
-		errors.Is(err, unix.ENAMETOOLONG) {
-		return nil
-	}
-	return &fs.PathError{Op: "unlink", Path: path, Err: err}
 }
 
 // RemoveEverywhere forgets an attachment whose namespace is gone.

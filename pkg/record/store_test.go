@@ -149,6 +149,62 @@ func list(t testing.TB, dir string) []string {
 	return names
 }
 
+// Records come in the order of their files' names, whatever that of the directory is.
+func TestOrder(t *testing.T) {
+	s, _ := newStore(t)
+	var want, got []string
+	for i := range 50 {
+		name := fmt.Sprintf("net%02d", i*37%50)
+		mustSave(t, s, netns, Attachment{Key: key("net", "c1", name)})
+		want = append(want, name)
+	}
+	for _, a := range mustLoad(t, s, netns) {
+		got = append(got, a.IfName)
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// In a directory that somebody else may write to nothing is read, written or removed.
+func TestNotOursAlone(t *testing.T) {
+	for name, spoil := range map[string]func(dir string) error{
+		"others may write":               func(dir string) error { return os.Chmod(dir, 0o777) },
+		"a group may write":              func(dir string) error { return os.Chmod(dir, 0o770) },
+		"somebody else's":                func(dir string) error { return os.Chown(dir, os.Geteuid()+1000, -1) },
+		"others may write to the folder": func(dir string) error { return os.Chmod(filepath.Join(dir, netns), 0o777) },
+		"somebody else's folder":         func(dir string) error { return os.Chown(filepath.Join(dir, netns), os.Geteuid()+1000, -1) },
+		"a link for the folder":          func(dir string) error { return moveBehindLink(filepath.Join(dir, netns)) },
+		"somebody else's, without a folder": func(dir string) error {
+			return errors.Join(os.RemoveAll(filepath.Join(dir, netns)), os.Chown(dir, os.Geteuid()+1000, -1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, dir := newStore(t)
+			mustSave(t, s, netns, full())
+			must(t, spoil(dir))
+			before := list(t, dir)
+			if all, err := s.Load(netns); !errors.Is(err, ErrNotUsable) || len(all) > 0 {
+				t.Errorf("loaded %v (%v)", all, err)
+			}
+			if err := s.Save(netns, Attachment{Key: key("net", "c1", "net2")}); !errors.Is(err, ErrNotUsable) {
+				t.Errorf("saved: %v", err)
+			}
+			if err := s.Remove(netns, full().Key); !errors.Is(err, ErrNotUsable) {
+				t.Errorf("removed: %v", err)
+			}
+			if diff := cmp.Diff(before, list(t, dir)); diff != "" {
+				t.Errorf("changed:\n%s", diff)
+			}
+		})
+	}
+}
+
+func moveBehindLink(path string) error {
+	return errors.Join(os.Rename(path, path+".elsewhere"), os.Symlink(path+".elsewhere", path))
+}
+
 // Nobody else may read or write what decides over routing.
 func TestModes(t *testing.T) {
 	s, dir := newStore(t)

@@ -52,7 +52,7 @@ func right(q question) answer {
 		if len(q.exit) > 0 {
 			hop = q.exit[len(q.exit)-1]
 		}
-		return answer{route: leaving(fib.Link{Index: hop.Index}, hop.Gateway, plan.TableBase)}
+		return answer{route: leaving(device{Index: hop.Index}, hop.Gateway, plan.TableBase)}
 	}
 }
 
@@ -61,7 +61,7 @@ func delivered() answer {
 }
 
 // leaving is a route out of a NIC, without the NIC's name, as the kernel has it.
-func leaving(l fib.Link, gateway netip.Addr, table uint32) fib.Route {
+func leaving(l device, gateway netip.Addr, table uint32) fib.Route {
 	return fib.Route{Type: unix.RTN_UNICAST, Table: table, Hops: []fib.Hop{{Index: l.Index, Gateway: gateway}}}
 }
 
@@ -114,8 +114,8 @@ func TestJudging(t *testing.T) {
 		ofBound = fib.Query{To: ip(remote), OIF: 3}
 		forged  = fib.Query{To: ip("10.244.0.5"), From: ip(forger), IIF: 3}
 		back    = fib.Query{To: ip(forger), From: ip("10.244.0.5")}
-		eth0    = fib.Link{Index: 2, Name: "eth0"}
-		net1    = fib.Link{Index: 3, Name: "net1"}
+		eth0    = device{Index: 2, Name: "eth0"}
+		net1    = device{Index: 3, Name: "net1"}
 	)
 	const (
 		outText   = "packets from 10.20.30.5 to 192.0.2.254: want out of net1 through 10.20.30.1, got "
@@ -334,7 +334,7 @@ func TestEveryDeviation(t *testing.T) {
 		if q.IIF == 0 && q.From != ip("10.244.0.5") {
 			k.answers[q] = answer{err: unix.ENETUNREACH}
 		} else if q.IIF != 0 {
-			k.answers[q] = answer{route: leaving(fib.Link{Index: 2}, netip.Addr{}, unix.RT_TABLE_MAIN)}
+			k.answers[q] = answer{route: leaving(device{Index: 2}, netip.Addr{}, unix.RT_TABLE_MAIN)}
 		}
 	}
 	var want, got []string

@@ -28,16 +28,24 @@ const (
 // question is one question and the answer that is wanted.
 type question struct {
 	kind kind
-	nic  fib.Link
+	nic  device
 	// arrival is the device by which packets come in, for in and spoof.
-	arrival fib.Link
+	arrival device
 	local   netip.Addr // not valid for bound
 	remote  netip.Addr
 	// exit lists the acceptable next hops; empty: any by the NIC.
 	exit []fib.Hop
 	// other is the NIC that answers the remote, for spoof.
-	other fib.Link
+	other device
 }
+
+// device is what a question says of a link. There are hundreds of questions.
+type device struct {
+	Index int
+	Name  string
+}
+
+func deviceOf(l fib.Link) device { return device{l.Index, l.Name} }
 
 // query puts the question into the kernel's words.
 func (q question) query() fib.Query {
@@ -89,7 +97,7 @@ func (a asker) flows() []question {
 			}
 			for _, local := range a.locals(s) {
 				for _, remote := range remotes {
-					q := question{nic: a.nic.Link, arrival: a.arrival(s), local: local, remote: remote, exit: exitOf(t, remote)}
+					q := question{nic: deviceOf(a.nic.Link), arrival: a.arrival(s), local: local, remote: remote, exit: exitOf(t, remote)}
 					if len(q.exit) == 0 && a.cfg.NoGateway == config.UseMain {
 						continue // main decides, as asked
 					}
@@ -107,11 +115,11 @@ func (a asker) flows() []question {
 }
 
 // arrival is the device by which packets for a source come in.
-func (a asker) arrival(s plan.Source) fib.Link {
+func (a asker) arrival(s plan.Source) device {
 	if s.Arrival.Index != 0 {
-		return s.Arrival
+		return deviceOf(s.Arrival)
 	}
-	return a.nic.Link
+	return deviceOf(a.nic.Link)
 }
 
 // bound asks for sockets that are bound to the NIC alone. Where none of its
@@ -130,7 +138,7 @@ func (a asker) bound() []question {
 			asked = append(asked, remote)
 			for _, first := range a.nic.Tables {
 				if exit := exitOf(first, remote); len(exit) > 0 {
-					all = append(all, question{kind: bound, nic: a.nic.Link, remote: remote, exit: exit})
+					all = append(all, question{kind: bound, nic: deviceOf(a.nic.Link), remote: remote, exit: exit})
 					break
 				}
 			}
@@ -282,7 +290,7 @@ func spoofs(seen *fib.Snapshot, nic fib.Link) []question {
 		if !ok || !a.Prefix.Addr().Is4() || other.Index == nic.Index || other.Loopback || !other.Up {
 			continue
 		}
-		q := question{kind: spoof, nic: nic, arrival: nic, local: a.Prefix.Addr(), other: other, remote: neighbour(seen, a.Prefix)}
+		q := question{kind: spoof, nic: deviceOf(nic), arrival: deviceOf(nic), local: a.Prefix.Addr(), other: deviceOf(other), remote: neighbour(seen, a.Prefix)}
 		if q.remote.IsValid() {
 			all = append(all, q)
 		}

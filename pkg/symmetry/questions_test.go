@@ -355,7 +355,7 @@ func TestQuestionsOfOthers(t *testing.T) {
 // TestQuestionsInKernelWords holds the four kinds to what RTM_GETROUTE is asked.
 func TestQuestionsInKernelWords(t *testing.T) {
 	local, remote := netip.MustParseAddr("10.20.30.5"), netip.MustParseAddr("192.0.2.254")
-	net1 := fib.Link{Index: 3, Name: "net1"}
+	net1 := device{Index: 3, Name: "net1"}
 	for name, tc := range map[string]struct {
 		kind kind
 		want fib.Query

@@ -6,8 +6,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/containernetworking/cni/pkg/skel"
-
+	"github.com/symroute/symroute/pkg/cni"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
@@ -17,7 +16,7 @@ import (
 
 // add makes the attachment's routing symmetric and passes the result on. It is
 // all or nothing, and changes nothing where everything is as it shall be.
-func add(args *skel.CmdArgs) error {
+func add(args *cni.Args) error {
 	cfg, key, err := chained(args)
 	if err != nil {
 		return err
@@ -46,7 +45,7 @@ func add(args *skel.CmdArgs) error {
 const fallbackTunnels = 2
 
 // setUp plans and establishes what was asked for.
-func (p *pod) setUp(args *skel.CmdArgs) error {
+func (p *pod) setUp(args *cni.Args) error {
 	in := p.input()
 	desired, err := plan.Build(in)
 	if err != nil {

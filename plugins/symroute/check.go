@@ -3,8 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/containernetworking/cni/pkg/skel"
-
+	"github.com/symroute/symroute/pkg/cni"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
@@ -14,7 +13,7 @@ import (
 )
 
 // check reports every deviation from what ADD made. It changes nothing.
-func check(args *skel.CmdArgs) error {
+func check(args *cni.Args) error {
 	cfg, key, err := chained(args)
 	if err != nil {
 		return err
@@ -45,7 +44,7 @@ func check(args *skel.CmdArgs) error {
 
 // gc forgets the attachments of this network that the runtime does not know any
 // more and whose namespace is gone.
-func gc(args *skel.CmdArgs) error {
+func gc(args *cni.Args) error {
 	conf, err := config.ParseTeardown(args.StdinData)
 	if err != nil || conf.ValidAttachments == nil {
 		return err
@@ -67,7 +66,7 @@ func gc(args *skel.CmdArgs) error {
 }
 
 // status says whether ADD could work on this node.
-func status(args *skel.CmdArgs) error {
+func status(args *cni.Args) error {
 	cfg, err := config.Parse(args.StdinData)
 	if err != nil {
 		return err

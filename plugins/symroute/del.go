@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/containernetworking/cni/pkg/skel"
-
+	"github.com/symroute/symroute/pkg/cni"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
@@ -17,7 +16,7 @@ import (
 // del takes back what ADD of this attachment made. Runtimes call it more than
 // once, without a namespace, without a result: a failure here would keep the
 // plugins before us from freeing what they hold.
-func del(args *skel.CmdArgs) error {
+func del(args *cni.Args) error {
 	conf, err := config.ParseTeardown(args.StdinData)
 	if err != nil {
 		return err

@@ -4,11 +4,8 @@ package main
 
 import (
 	"fmt"
-	"os"
 
-	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/types"
-	"github.com/containernetworking/cni/pkg/version"
+	"github.com/symroute/symroute/pkg/cni"
 )
 
 // release is set by the build: -ldflags "-X main.release=v1.2.3".
@@ -21,29 +18,27 @@ interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
 To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
 
 func main() {
-	// skel would open CNI_NETNS once more after the verb, to compare it with our
-	// own namespace. kernel.Enter has done so before anything else, and for more
-	// than that path.
-	if err := os.Setenv("CNI_NETNS_OVERRIDE", "1"); err != nil {
-		warn("%v", err)
+	reserveStack(false)
+	plugin := cni.Plugin{
+		About:    fmt.Sprintf(usage, release),
+		Versions: []string{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"},
+		Add:      guarded(add),
+		Del:      guarded(del),
+		Check:    guarded(check),
+		GC:       guarded(gc),
+		Status:   guarded(status),
 	}
-	skel.PluginMainFuncs(skel.CNIFuncs{
-		Add:    guarded(add),
-		Del:    guarded(del),
-		Check:  guarded(check),
-		GC:     guarded(gc),
-		Status: guarded(status),
-	}, version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf(usage, release))
+	plugin.Main()
 }
 
 // guarded turns the errors of a verb into the runtime's, and so, as a last
 // resort, a panic: whatever happens, standard output is an error the runtime
 // can read.
-func guarded(verb func(*skel.CmdArgs) error) func(*skel.CmdArgs) error {
-	return func(args *skel.CmdArgs) (err error) {
+func guarded(verb func(*cni.Args) error) func(*cni.Args) error {
+	return func(args *cni.Args) (err error) {
 		defer func() {
 			if p := recover(); p != nil {
-				err = types.NewError(types.ErrInternal, oneLine(fmt.Sprintf("internal error, please report it: %v", p)), "")
+				err = cni.NewError(cni.ErrInternal, oneLine(fmt.Sprintf("internal error, please report it: %v", p)), "")
 			}
 		}()
 		if err := verb(args); err != nil {

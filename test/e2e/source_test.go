@@ -169,6 +169,9 @@ func TestConfiguredSources(t *testing.T) {
 	t.Run("an autoconfigured address of the prefix", func(t *testing.T) {
 		auto := netip.MustParseAddr("2001:db8:b::aaaa")
 		pod.NS.IP(t, "addr", "add", auto.String()+"/64", "dev", "net1", "nodad")
+		netlab.Eventually(t, "packets for the address are taken", func() bool { // a worker sees to that, addrconf_dad_work
+			return strings.Contains(pod.NS.IP(t, "-6", "route", "get", auto.String()), "local")
+		})
 		s.runtime.MustCheck(t, list, pod, "net1")
 		moved := providerB
 		moved.pod6 = auto

@@ -572,15 +572,19 @@ func (k *walker) excuse() string {
 		return ""
 	}
 	kept := func(p walkPod) []string {
-		var out []string
+		var four, six []string
 		for _, r := range p.is.routes {
 			for _, h := range r.hops {
-				if r.defaultOfMain() && !k.lost[p.is.nameOf(h.index)] {
-					out = append(out, fmt.Sprintf("%t %d %d %v %d", r.four, r.protocol, h.index, h.gateway, r.metric))
+				switch hop := fmt.Sprintf("%t %d %d %v %d", r.four, r.protocol, h.index, h.gateway, r.metric); {
+				case !r.defaultOfMain() || k.lost[p.is.nameOf(h.index)]:
+				case r.four:
+					four = append(four, hop)
+				default: // without the lost hops they stand in another order here, not in the kernel
+					six = append(six, hop)
 				}
 			}
 		}
-		return out
+		return append(four, slices.Sorted(slices.Values(six))...)
 	}
 	if !slices.Equal(kept(k.pod), kept(k.twin)) {
 		return ""

@@ -346,6 +346,7 @@ func (d *draw) others(n NIC) {
 	case 5:
 		d.setting(n)
 	case 6:
+		// No metric is one that a displaced default can get: the two could not be told apart.
 		gateway := n.Gateway(four)
 		if gateway.IsValid() && d.up[n.Name] {
 			d.other(fmt.Sprintf("route prepend default via %s dev %s metric %d", gateway, n.Name, pick(d, 0, 20, 230, 2000)), "")

@@ -1,0 +1,152 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// This file reads and writes files by the system's calls. A file of package os is also
+// prepared for waiting, as a socket has to be, which takes more calls than are needed
+// to read a record.
+
+const (
+	unwritten = ".new"  // behind the name of a file while it is written
+	maxSize   = 4 << 20 // bytes; a real record has a few hundred
+)
+
+// readFile returns what is in a file that is safely this user's own.
+func readFile(path string) ([]byte, error) {
+	fd, err := open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a symbolic link; a socket, a device
+		return nil, fmt.Errorf("%w: %w", ErrNotUsable, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if err := trustedFile(st); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
+	}
+	data := make([]byte, st.Size)
+	n, err := transfer(unix.Read, fd, data)
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: err}
+	}
+	return data[:n], nil
+}
+
+// trustedFile refuses what somebody else than this user could have written.
+func trustedFile(st unix.Stat_t) error {
+	switch {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
+		return errors.New("not a regular file")
+	case st.Size > maxSize:
+		return fmt.Errorf("%d bytes long", st.Size)
+	}
+	return onlyOurs(st)
+}
+
+// replaceFile writes a file. A reader sees the old one or the new one, whenever the writer
+// is killed.
+func replaceFile(path string, data []byte) error {
+	next := path + unwritten
+	// What a killed write left may not be ours alone.
+	if err := unlink(next); err != nil {
+		return err
+	}
+	fd, err := open(next, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = errors.Join(write(fd, data), unix.Close(fd)); err == nil {
+		err = unix.Rename(next, path)
+	}
+	if err != nil {
+		_ = unlink(next) // the error is what matters
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
+}
+
+func write(fd int, data []byte) error {
+	n, err := transfer(unix.Write, fd, data)
+	if err == nil && n < len(data) {
+		return io.ErrShortWrite
+	}
+	return err
+}
+
+// readNames returns the names of what is in a directory, in their order.
+func readNames(path string) ([]string, error) {
+	fd, err := open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd) //nolint:errcheck // nothing was written
+	var names []string
+	block := make([]byte, 4096)
+	for {
+		n, err := unix.Getdents(fd, block)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return nil, &fs.PathError{Op: "readdir", Path: path, Err: err}
+		case n == 0:
+			slices.Sort(names)
+			return names, nil
+		default:
+			_, _, names = unix.ParseDirent(block[:n], -1, names)
+		}
+	}
+}
+
+// transfer reads or writes until data is used up or there is no more.
+func transfer(call func(int, []byte) (int, error), fd int, data []byte) (done int, err error) {
+	for done < len(data) {
+		n, err := call(fd, data[done:])
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return done, err
+		case n == 0:
+			return done, nil
+		default:
+			done += n
+		}
+	}
+	return done, nil
+}
+
+// open opens a file for this process alone.
+func open(path string, flags int, mode uint32) (fd int, err error) {
+	for {
+		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode)
+		switch {
+		case errors.Is(err, unix.EINTR): // of a file system in user space
+		case err != nil:
+			return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+		default:
+			return fd, nil
+		}
+	}
+}
+
+// unlink removes a file, and nothing but a file: a directory in its place is
+// somebody else's doing and no reason for DEL to fail.
+func unlink(path string) error {
+	err := unix.Unlink(path)
+	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR) ||
+		errors.Is(err, unix.ENAMETOOLONG) {
+		return nil
+	}
+	return &fs.PathError{Op: "unlink", Path: path, Err: err}
+}

@@ -1,0 +1,158 @@
+package bench
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// executables are the paths of what is measured, and of what measures.
+type executables struct {
+	symroute, other, sbr, tuning string
+	emptyGo, emptyC              string
+	launch, writer               string
+	// reporting are builds that report their allocations, by the names of plugins.
+	reporting map[string]string
+}
+
+// Where the sources of the Go executables are: a folder of the module, and the package
+// there. The plugins that symroute is compared with are of the release in go.mod.
+var (
+	sourceOfSymroute = source{"../..", "./plugins/symroute"}
+	sourceOfSBR      = source{".", "github.com/containernetworking/plugins/plugins/meta/sbr"}
+	sourceOfTuning   = source{".", "github.com/containernetworking/plugins/plugins/meta/tuning"}
+	sourceOfEmpty    = source{".", "./testdata/empty"}
+)
+
+type source struct{ dir, pkg string }
+
+// build builds all of them.
+func build(t testing.TB) executables {
+	t.Helper()
+	if _, err := exec.LookPath("cc"); err != nil {
+		t.Skip("needs a C compiler, for the limits that symroute is compared with: packages gcc and libc6-dev")
+	}
+	dir := t.TempDir()
+	e := executables{
+		other:   *other,
+		sbr:     buildGo(t, dir, "sbr", sourceOfSBR),
+		tuning:  buildGo(t, dir, "tuning", sourceOfTuning),
+		emptyGo: buildGo(t, dir, "empty-go", sourceOfEmpty),
+		emptyC:  buildC(t, dir, "empty"),
+		launch:  buildC(t, dir, "launch"),
+		writer:  buildC(t, dir, "writer"),
+		reporting: map[string]string{
+			sbr:     buildReporting(t, dir, "sbr-reporting", sourceOfSBR),
+			tuning:  buildReporting(t, dir, "tuning-reporting", sourceOfTuning),
+			emptyGo: buildReporting(t, dir, "empty-go-reporting", sourceOfEmpty),
+		},
+	}
+	e.withSymroute(t, dir)
+	return e
+}
+
+// buildToCount builds what TestCounts needs.
+func buildToCount(t testing.TB) executables {
+	t.Helper()
+	dir := t.TempDir()
+	e := executables{emptyGo: buildGo(t, dir, "empty-go", sourceOfEmpty), reporting: map[string]string{}}
+	e.withSymroute(t, dir)
+	return e
+}
+
+// withSymroute adds symroute: the executable that was asked for, or the tree's.
+func (e *executables) withSymroute(t testing.TB, dir string) {
+	t.Helper()
+	if e.symroute = *symroute; e.symroute == "" {
+		e.symroute = buildGo(t, dir, "symroute", sourceOfSymroute)
+		e.reporting[ours] = buildReporting(t, dir, "symroute-reporting", sourceOfSymroute)
+	}
+}
+
+// sizes are those of the executables, by the names of plugins.
+func (e executables) sizes(t testing.TB) map[string]int64 {
+	t.Helper()
+	sizes := map[string]int64{}
+	for name, path := range map[string]string{
+		ours: e.symroute, otherBuild: e.other, sbr: e.sbr, tuning: e.tuning, emptyGo: e.emptyGo, emptyC: e.emptyC,
+	} {
+		if path != "" {
+			sizes[name] = size(t, path)
+		}
+	}
+	return sizes
+}
+
+func size(t testing.TB, path string) int64 {
+	t.Helper()
+	file, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Size()
+}
+
+// buildGo builds the way a release is built.
+func buildGo(t testing.TB, dir, name string, s source, flags ...string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", path}, flags...)
+	run(t, s.dir, "go", append(args, s.pkg)...)
+	return path
+}
+
+func buildC(t testing.TB, dir, name string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	run(t, ".", "cc", "-O2", "-static", "-Wall", "-Werror", "-o", path, filepath.Join("testdata", name+".c"))
+	return path
+}
+
+// buildReporting builds a command that, when it ends, writes to descriptor 3 what it has
+// allocated. The package that is built is there for the go command only: it is the
+// command's with a file more.
+func buildReporting(t testing.TB, dir, name string, s source) string {
+	t.Helper()
+	const reporting = "reporting"
+	listed := run(t, s.dir, "go", "list", "-f", "{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}", s.pkg)
+	replace := map[string]string{}
+	for _, file := range append(strings.Fields(listed), absolute(t, "testdata/reporting.go")) {
+		replace[absolute(t, filepath.Join(s.dir, reporting, filepath.Base(file)))] = file
+	}
+	data, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := filepath.Join(dir, name+".json")
+	if err := os.WriteFile(overlay, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return buildGo(t, dir, name, source{s.dir, "./" + reporting}, "-overlay", overlay, "-ldflags", "-checklinkname=0")
+}
+
+func absolute(t testing.TB, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// run runs a program of the toolchain and returns what it prints.
+func run(t testing.TB, dir, program string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, stderr.String())
+	}
+	return string(out)
+}

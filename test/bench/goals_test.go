@@ -1,0 +1,94 @@
+package bench
+
+import "fmt"
+
+// goal is a ratio that symroute is to keep.
+type goal struct {
+	what    string
+	ratio   func(f figures, of quantity) (ratio float64, measured bool)
+	bound   float64
+	atLeast bool
+	// timeless goals are not about time.
+	timeless bool
+}
+
+var goals = []goal{
+	{what: "ADD, 1 NIC, of sbr's ADD", ratio: share(oneNIC, "ADD", sbr), bound: 0.70},
+	{what: "ADD, 1 NIC, of sbr+tuning's ADD", ratio: share(oneNIC, "ADD", sbrTuning), bound: 0.38},
+	{what: "ADD, 64 addresses, of sbr's ADD", ratio: share(manyAddresses, "ADD", sbr), bound: 0.30},
+	{what: "CHECK, 1 NIC, of sbr's CHECK, which does nothing", ratio: share(oneNIC, "CHECK", sbr), bound: 0.90},
+	{what: "DEL, 1 NIC, of sbr's DEL", ratio: share(oneNIC, "DEL", sbr), bound: 0.70},
+	{what: "ADD, 1 NIC, of an empty executable of Go and the raw netlink writer's work", ratio: ofLimit, bound: 1.7},
+	{what: "ADD, 10,000 foreign routes, of ADD without them", ratio: share(manyRoutes, "ADD", unburdened), bound: 1.25},
+	{what: "pods a second, 200 pods with 4 NICs, times sbr+tuning", ratio: timesPods, bound: 2.2, atLeast: true, timeless: true},
+	{what: "peak memory of ADD, 1 NIC, of sbr's", ratio: ofPeak, bound: 0.75, timeless: true},
+	{what: "size of the executable, of sbr's", ratio: ofSize, bound: 0.80, timeless: true},
+}
+
+// printGoals prints the goals about which there are figures. Beside the ratio of times
+// that counts stands that of CPU times, which others on the machine disturb less.
+func (f figures) printGoals() {
+	lines := table{{"goal", "is", "of CPU time", "wanted", ""}}
+	for _, g := range goals {
+		ratio, measured := g.ratio(f, wall)
+		if !measured {
+			continue
+		}
+		byCPU := none
+		if !g.timeless {
+			ratio, _ := g.ratio(f, cpu)
+			byCPU = fmt.Sprintf("%.2f", ratio)
+		}
+		lines.add(g.what, fmt.Sprintf("%.2f", ratio), byCPU, g.wanted(), g.verdict(ratio))
+	}
+	section("Goals: ratios of medians", lines)
+}
+
+func (g goal) wanted() string {
+	if g.atLeast {
+		return fmt.Sprintf("%.2f or more", g.bound)
+	}
+	return fmt.Sprintf("%.2f or less", g.bound)
+}
+
+func (g goal) verdict(ratio float64) string {
+	if ratio == g.bound || (ratio > g.bound) == g.atLeast {
+		return "met"
+	}
+	return "missed"
+}
+
+// share is what symroute takes as a part of what another contestant takes.
+func share(s shape, verb, name string) func(figures, quantity) (float64, bool) {
+	return func(f figures, of quantity) (float64, bool) {
+		part, whole := f.times[row{s.name, verb, ours}], f.times[row{s.name, verb, name}]
+		if len(part) == 0 || len(whole) == 0 {
+			return 0, false
+		}
+		return part.median(of) / whole.median(of), true
+	}
+}
+
+// ofLimit compares with what no program of Go can do without: to start, and what the
+// kernel does about the same messages.
+func ofLimit(f figures, of quantity) (float64, bool) {
+	if len(f.times[row{oneNIC.name, "ADD", writer}]) == 0 {
+		return 0, false
+	}
+	median := func(name string) float64 { return f.times[row{oneNIC.name, "ADD", name}].median(of) }
+	return median(ours) / (median(emptyGo) + median(writer) - median(emptyC)), true
+}
+
+func timesPods(f figures, _ quantity) (float64, bool) {
+	speeds := f.podsPerSecond
+	if len(speeds[ours]) == 0 {
+		return 0, false
+	}
+	return quartile(2, speeds[ours]) / quartile(2, speeds[sbrTuning]), true
+}
+
+func ofPeak(f figures, _ quantity) (float64, bool) { return share(oneNIC, "ADD", sbr)(f, peak) }
+
+func ofSize(f figures, _ quantity) (float64, bool) {
+	return float64(f.sizes[ours]) / float64(f.sizes[sbr]), true
+}

@@ -1,0 +1,115 @@
+package bench
+
+import (
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/test/netlab"
+)
+
+// limit is how much one command of symroute may take. What it takes does not depend on
+// the machine or on who else uses it. Only allocations vary a little (maps are seeded at
+// random): 20 objects and 8 KiB are their room.
+type limit struct {
+	shape       shape
+	verb        string
+	systemCalls int // beyond those of an executable of Go that does nothing
+	roundTrips  int // over netlink
+	allocations int // objects
+	kilobytes   int // KiB allocated
+}
+
+var limits = []limit{
+	{oneNIC, "ADD", 87, 20, 837, 213},
+	{oneNIC, "CHECK", 74, 15, 767, 209},
+	{oneNIC, "DEL", 82, 14, 618, 196},
+	{dualStack, "ADD", 111, 32, 1115, 286},
+	{dualStack, "CHECK", 87, 21, 1025, 277},
+	{dualStack, "DEL", 95, 20, 732, 245},
+	{fourthNIC, "ADD", 109, 21, 1741, 518},
+	{fourthNIC, "CHECK", 89, 15, 1178, 339},
+	{fourthNIC, "DEL", 99, 15, 1167, 389},
+	{manyAddresses, "ADD", 849, 398, 5989, 1248},
+	{manyAddresses, "CHECK", 584, 267, 5895, 1179},
+	{manyAddresses, "DEL", 340, 140, 1833, 662},
+}
+
+// sizeLimit is for the executable, stripped and of amd64, in KiB.
+const sizeLimit = 3230
+
+// TestCounts keeps symroute from doing more than it did, where that is the same in each
+// run: system calls, netlink round trips, allocations, and the size of the executable.
+// (Time is TestBench's affair.)
+func TestCounts(t *testing.T) {
+	if found := devices(t, netlab.New(t, "bare")); len(found) > 0 {
+		t.Skipf("this kernel puts %s into every namespace, which makes more work (see net.core.fb_tunnels_only_for_init_net)",
+			strings.Join(found, ", "))
+	}
+	b := newBench(t, buildToCount(t))
+	for _, l := range limits {
+		of := row{l.shape.name, l.verb, ours}
+		if _, counted := b.counts[of]; !counted {
+			b.count(t, b.symroute(l.shape))
+		}
+		t.Run(l.verb+", "+l.shape.name, func(t *testing.T) { l.hold(t, b.counts[of]) })
+	}
+	if runtime.GOARCH == "amd64" {
+		within(t, int(b.sizes[ours]>>10), sizeLimit, "KiB of executable")
+	}
+	if t.Failed() {
+		t.Log("To see what changed, run go test -count=1 -v -run TestCounts ./bench in the commit before, too. " +
+			"The limits are in bench/limits_test.go.")
+	}
+}
+
+// hold looks at what a command took, and tells what that was.
+func (l limit) hold(t *testing.T, n counts) {
+	t.Helper()
+	within(t, total(n.systemCalls), l.systemCalls, "system calls: "+listed(n.systemCalls))
+	within(t, len(n.netlink), l.roundTrips, "netlink round trips: "+listed(n.kinds()))
+	if n.allocations > 0 {
+		within(t, n.allocations, l.allocations, "allocations (GODEBUG=inittrace=1 shows those before main)")
+		within(t, n.bytes>>10, l.kilobytes, "KiB allocated")
+	}
+}
+
+// within compares a count with its limit.
+func within(t *testing.T, count, limit int, what string) {
+	t.Helper()
+	switch {
+	case count > limit:
+		t.Errorf("the limit of %d is exceeded by %d %s", limit, count, what)
+	case count*10 < limit*9:
+		t.Logf("the limit of %d can be lowered: %d %s", limit, count, what)
+	default:
+		t.Logf("the limit of %d is kept: %d %s", limit, count, what)
+	}
+}
+
+// kinds counts the netlink messages by what they ask for.
+func (c counts) kinds() map[string]int {
+	names := map[uint16]string{
+		unix.RTM_GETLINK: "RTM_GETLINK", unix.RTM_GETADDR: "RTM_GETADDR",
+		unix.RTM_NEWADDR: "RTM_NEWADDR", unix.RTM_DELADDR: "RTM_DELADDR",
+		unix.RTM_GETRULE: "RTM_GETRULE", unix.RTM_NEWRULE: "RTM_NEWRULE", unix.RTM_DELRULE: "RTM_DELRULE",
+		unix.RTM_GETNETCONF: "RTM_GETNETCONF", unix.RTM_GETROUTE: "RTM_GETROUTE", unix.RTM_NEWROUTE: "RTM_NEWROUTE", unix.RTM_DELROUTE: "RTM_DELROUTE",
+	}
+	kinds := map[string]int{}
+	for _, datagram := range c.netlink {
+		for len(datagram) >= unix.NLMSG_HDRLEN {
+			size, kind := int(binary.NativeEndian.Uint32(datagram)), binary.NativeEndian.Uint16(datagram[4:])
+			name, known := names[kind]
+			if !known {
+				name = fmt.Sprintf("message %d", kind)
+			}
+			kinds[name]++
+			datagram = datagram[min((size+3)&^3, len(datagram)):]
+		}
+	}
+	return kinds
+}

@@ -1,0 +1,4 @@
+// The least that an executable of Go can do.
+package main
+
+func main() {}
