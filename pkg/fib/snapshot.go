@@ -39,6 +39,11 @@ func (s *Snapshot) Table(table uint32) []Route {
 	return filter(s.Routes, func(r Route) bool { return r.Table == table })
 }
 
+// Defaults lists the default routes of one table, both families.
+func (s *Snapshot) Defaults(table uint32) []Route {
+	return filter(s.Routes, func(r Route) bool { return r.Table == table && r.IsDefault() })
+}
+
 // EffectiveRPFilter is the mode the kernel applies to a device:
 // IN_DEV_RPFILTER, the larger of conf/all and the device's own.
 func (s *Snapshot) EffectiveRPFilter(l Link) int { return max(s.All.RPFilter, l.RPFilter) }

@@ -10,7 +10,7 @@ import (
 
 // defaultsSeen are the defaults that main has now, IPv6 ones hop by hop.
 func defaultsSeen(s *fib.Snapshot) []fib.Route {
-	return asHops(slices.DeleteFunc(s.Table(mainTable), func(r fib.Route) bool { return !r.IsDefault() }))
+	return asHops(s.Defaults(mainTable))
 }
 
 // attachments lists all records of the namespace, this one's first.
@@ -166,7 +166,9 @@ func (in Input) displacedFrom(r fib.Route, others []fib.Route) bool {
 		entries = append(entries, entry{now: d})
 	}
 	return slices.ContainsFunc(defaults, func(d fib.Route) bool {
-		return d.Family == r.Family && in.takenWith(d) && r.Metric == freeMetric(entries, r, d.Metric+displacedStep)
+		// What stood in the way of the first metric, if anything did, may have gone since.
+		first := d.Metric + displacedStep
+		return d.Family == r.Family && in.takenWith(d) && first <= r.Metric && r.Metric <= freeMetric(entries, r, first)
 	})
 }
 

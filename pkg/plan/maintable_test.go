@@ -384,6 +384,40 @@ func TestTakerVanishes(t *testing.T) {
 	compare(t, "defaults", lines("-6 route default proto boot metric 1024 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:30::1 dev net1 weight 1"), p.mainDefaults())
 }
 
+// TestTwoTakersAndOneIsDown has two NICs take main, and the NIC of the first go down:
+// what is displaced then, by an attachment that leaves, is told from a default of
+// others although it would have got another metric with both there.
+func TestTwoTakersAndOneIsDown(t *testing.T) {
+	p := newPod(t, `
+		net1
+		2001:db8:1::5/64
+		net2
+		2001:db8:2::5/64
+		net3
+		2001:db8:3::5/64`)
+	of := func(ifname, mode, address, gateway string) attachment {
+		return attachment{ifname: ifname, conf: fmt.Sprintf(`"mainDefault": %q`, mode), prev: fmt.Sprintf(`{"ips": [{"address": %q, "gateway": %q}]}`, address, gateway)}
+	}
+	plugged := func(line string) {
+		if err := p.kernel.appendRoute(parseRoute(t, p.kernel.observe(), line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := of("net2", "take", "2001:db8:2::5/64", "2001:db8:2::1")
+	yields := of("net3", "yield", "2001:db8:3::5/64", "2001:db8:3::1")
+	second := of("net1", "take", "2001:db8:1::5/64", "2001:db8:1::1")
+	p.add(first)
+	plugged("-6 route default via 2001:db8:3::1 dev net3")
+	p.add(yields)
+	plugged("-6 route default via 2001:db8:1::1 dev net1")
+	p.add(second)
+	p.kernel.down("net2")
+	p.del(yields)
+	p.del(second)
+	p.del(first)
+	compare(t, "defaults", lines("-6 route default proto boot metric 1024 nexthop via 2001:db8:3::1 dev net3 weight 1 nexthop via 2001:db8:1::1 dev net1 weight 1"), p.mainDefaults())
+}
+
 // TestLastDefaultComesBack detaches a NIC whose default was the pod's for another had
 // yielded, and one that has nothing to do with either while that one is down: main
 // gets the default of the one that yielded, or keeps it.

@@ -158,7 +158,10 @@ func Build(in Input) (*Desired, error) {
 	if d.Server, err = realServer(with, in, links); err != nil {
 		return nil, err
 	}
-	return d, d.build(situationOf(with), in, links)
+	if err := d.build(situationOf(with), in, links); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // build plans what the attachment's interfaces get. Actual is what was seen, without

@@ -132,7 +132,7 @@ func verifyMain(in Input) Deviations {
 	}
 	var out Deviations
 	for _, f := range in.Mine.MainDefaults {
-		has := slices.ContainsFunc(in.Seen.Table(mainTable), func(r fib.Route) bool { return r.Family == f && r.IsDefault() })
+		has := len(ofFamily(in.Seen.Defaults(mainTable), f)) > 0
 		if !has {
 			out = append(out, Deviation{Kind: Missing, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
 		}

@@ -25,18 +25,18 @@ type limit struct {
 }
 
 var limits = []limit{
-	{oneNIC, "ADD", 87, 20, 837, 213},
-	{oneNIC, "CHECK", 74, 15, 767, 209},
-	{oneNIC, "DEL", 82, 14, 618, 196},
-	{dualStack, "ADD", 111, 32, 1115, 286},
-	{dualStack, "CHECK", 87, 21, 1025, 277},
-	{dualStack, "DEL", 95, 20, 732, 245},
-	{fourthNIC, "ADD", 109, 21, 1741, 518},
-	{fourthNIC, "CHECK", 89, 15, 1178, 339},
-	{fourthNIC, "DEL", 99, 15, 1167, 389},
-	{manyAddresses, "ADD", 849, 398, 5989, 1248},
-	{manyAddresses, "CHECK", 584, 267, 5895, 1179},
-	{manyAddresses, "DEL", 340, 140, 1833, 662},
+	{oneNIC, "ADD", 87, 20, 821, 203},
+	{oneNIC, "CHECK", 74, 15, 754, 200},
+	{oneNIC, "DEL", 82, 14, 608, 190},
+	{dualStack, "ADD", 111, 32, 1099, 265},
+	{dualStack, "CHECK", 87, 21, 1011, 257},
+	{dualStack, "DEL", 95, 20, 722, 232},
+	{fourthNIC, "ADD", 109, 21, 1717, 465},
+	{fourthNIC, "CHECK", 89, 15, 1158, 318},
+	{fourthNIC, "DEL", 99, 15, 1152, 374},
+	{manyAddresses, "ADD", 849, 398, 5973, 1238},
+	{manyAddresses, "CHECK", 584, 267, 5882, 1170},
+	{manyAddresses, "DEL", 340, 140, 1823, 655},
 }
 
 // sizeLimit is for the executable, stripped and of amd64, in KiB.
