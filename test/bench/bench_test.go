@@ -2,10 +2,11 @@ package bench
 
 import (
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/test/netlab"
 )
@@ -68,15 +69,16 @@ func newBench(t testing.TB, paths executables) *bench {
 	}
 }
 
-// dataDir is symroute's folder of records, where it lies by default: below /run.
+// dataDir is symroute's folder of records: in memory, as the default one is, for a
+// node's /run is a tmpfs (file-hierarchy(7)), what it may not be in a container.
 func dataDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/run", "symroute-bench-")
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	if err := unix.Mount("symroute-bench", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		t.Fatalf("mount a tmpfs: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
