@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
@@ -69,17 +71,24 @@ func (h *halted) thread() int {
 	return 0
 }
 
-// goOn lets it run to its end.
+// goOn lets it run to its end. The threads stop one after the other, and strace can
+// miss a SIGCONT that comes before the last has: so there is another, until it is over.
 func (h *halted) goOn() netlab.Invocation {
 	h.t.Helper()
-	if !h.over {
-		if err := unix.Kill(h.thread(), unix.SIGCONT); err != nil {
+	if h.over {
+		return <-h.done
+	}
+	for {
+		if err := unix.Kill(h.thread(), unix.SIGCONT); err != nil && !errors.Is(err, unix.ESRCH) { // it may just have ended
 			h.t.Fatalf("continue: %v", err)
 		}
+		select {
+		case call := <-h.done:
+			h.over = true
+			return call
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	call := <-h.done
-	h.over = true
-	return call
 }
 
 // stops are the numbers of the system calls at which a command is stopped: all of
