@@ -6,13 +6,11 @@ import (
 	"github.com/symroute/symroute/pkg/jsontext"
 )
 
-// The codes of the specification (section 5, Error). It leaves those from 100 on to
-// plugins. Two are not in its table, but in the CNI project's package types:
-// ErrInvalidNetNS and ErrInternal.
+// The codes of the specification (section 5, Error) that a plugin of ours has a use for. It
+// leaves those from 100 on to plugins. Two are not in its table, but in the CNI
+// project's package types: ErrInvalidNetNS and ErrInternal.
 const (
 	ErrIncompatibleCNIVersion      uint = 1
-	ErrUnsupportedField            uint = 2
-	ErrUnknownContainer            uint = 3
 	ErrInvalidEnvironmentVariables uint = 4
 	ErrIOFailure                   uint = 5
 	ErrDecodingFailure             uint = 6
@@ -20,7 +18,6 @@ const (
 	ErrInvalidNetNS                uint = 8
 	ErrTryAgainLater               uint = 11
 	ErrPluginNotAvailable          uint = 50
-	ErrLimitedConnectivity         uint = 51
 	ErrInternal                    uint = 999
 )
 

@@ -1,8 +1,6 @@
 package fib
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Conf is what netlink tells of the IPv4 settings of a device, of "all" or of
 // "default" (RTM_GETNETCONF, inet_netconf_fill_devconf).

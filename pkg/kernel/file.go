@@ -6,21 +6,20 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/sysfile"
 )
 
-// Files of /proc and /proc/sys hold one short line. Package os would take nine
-// system calls for each of them where these take three: it asks for the size, and
-// whether the file can be polled.
-
-// readFile reads the line of a file, without its end.
+// readFile reads the one short line that a file of /proc or /proc/sys holds, without
+// its end.
 func readFile(path string) (string, error) {
-	fd, err := openFile(path, unix.O_RDONLY)
+	fd, err := sysfile.Open(path, unix.O_RDONLY, 0)
 	if err != nil {
 		return "", err
 	}
 	defer unix.Close(fd) //nolint:errcheck // it was only read from
 	var line [128]byte
-	n, err := again(func() (int, error) { return unix.Read(fd, line[:]) })
+	n, err := sysfile.Again(func() (int, error) { return unix.Read(fd, line[:]) })
 	if err != nil {
 		return "", &fs.PathError{Op: "read", Path: path, Err: err}
 	}
@@ -29,31 +28,13 @@ func readFile(path string) (string, error) {
 
 // writeFile writes to a file that exists.
 func writeFile(path, text string) error {
-	fd, err := openFile(path, unix.O_WRONLY)
+	fd, err := sysfile.Open(path, unix.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	_, err = again(func() (int, error) { return unix.Write(fd, []byte(text)) })
+	_, err = sysfile.Again(func() (int, error) { return unix.Write(fd, []byte(text)) })
 	if err = errors.Join(err, unix.Close(fd)); err != nil {
 		return &fs.PathError{Op: "write", Path: path, Err: err}
 	}
 	return nil
-}
-
-func openFile(path string, flags int) (int, error) {
-	fd, err := again(func() (int, error) { return unix.Open(path, flags|unix.O_CLOEXEC, 0) })
-	if err != nil {
-		return -1, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	return fd, nil
-}
-
-// again repeats a system call that a signal has interrupted.
-func again(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/sysfile"
 )
 
 var (
@@ -80,7 +82,7 @@ func open(path string) (fd int, err error) {
 		return -1, fmt.Errorf("%w: the path is empty", ErrGone)
 	}
 	// O_NONBLOCK: a path that turns out to be a FIFO must not hang us.
-	fd, err = openFile(path, unix.O_RDONLY|unix.O_NONBLOCK)
+	fd, err = sysfile.Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return -1, fmt.Errorf("%w: %w", ErrGone, err)
 	}
@@ -165,7 +167,7 @@ func lockError(err error) error {
 
 func (n *Namespace) enter() error {
 	runtime.LockOSThread()
-	home, err := openFile("/proc/thread-self/ns/net", unix.O_RDONLY)
+	home, err := sysfile.Open("/proc/thread-self/ns/net", unix.O_RDONLY, 0)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open our own network namespace: %w", err)

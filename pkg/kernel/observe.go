@@ -43,8 +43,8 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 }
 
 // readRPFilter adds conf/all/rp_filter and conf/default/rp_filter to a snapshot. They
-// are the ones that netlink tells of: a dump costs a third of two files in /proc/sys,
-// whose entries the kernel makes anew in each new namespace.
+// are the ones that netlink tells of: a dump takes two or three system calls, two files
+// in /proc/sys six, and the kernel makes their entries anew in each new namespace.
 func (n *Namespace) readRPFilter(s *fib.Snapshot) error {
 	confs, err := dump(n.sock, unix.RTM_GETNETCONF, fib.EncodeConfDump(), fib.DecodeConf)
 	if err != nil {

@@ -23,7 +23,7 @@ func Changes(in Input, d *Desired) []Op {
 	ops = append(ops, mainChanges(now, d)...)
 	ops = append(ops, settingChanges(withTunnels(in), d)...)
 	ops = append(ops, serverChanges(in, d.Server)...) // when no NIC answers for them any more
-	return append(ops, staleRules(now, d, rulesAdded(in, d))...)
+	return append(ops, staleRules(now, d)...)
 }
 
 func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
@@ -87,8 +87,8 @@ func mainChanges(in situation, d *Desired) []Op {
 
 // mainRemoval leads main's defaults to what they shall be without this
 // attachment, whose interfaces are about to go: what yielded to them comes back.
-// What is missing for another reason stays so, unless main had no other. Where nothing is remembered main stays
-// as it is, but for the default that bears our mark.
+// What is missing for another reason stays so, unless main had no other. Where nothing
+// is remembered main stays as it is, but for the default that bears our mark.
 func mainRemoval(in situation) []Op {
 	if in.Mine == nil {
 		return markedRemoval(in.Input)
@@ -120,10 +120,10 @@ func markedRemoval(in Input) []Op {
 	return m.ops
 }
 
-// staleRules removes what the attachment had and has no more, from all rules.
+// staleRules removes what the attachment had and has no more.
 // They are moved behind first: the kernel can only add behind, and so what takes
 // the removal back brings them to their places again.
-func staleRules(in situation, d *Desired, all []fib.Rule) []Op {
+func staleRules(in situation, d *Desired) []Op {
 	wanted := setOf(d.Rules)
 	stale := distinct(slices.DeleteFunc(slices.Clone(in.Seen.Rules), func(r fib.Rule) bool { return !in.own.holds(r) || wanted[r] }))
 	if len(stale) == 0 {
@@ -132,7 +132,7 @@ func staleRules(in situation, d *Desired, all []fib.Rule) []Op {
 	last := removalOrder(stale)
 	slices.Reverse(last)
 	var ops []Op
-	for _, was := range groups(all) {
+	for _, was := range groups(rulesAdded(in.Input, d)) {
 		was = settled(distinct(was))
 		if want := behindOthers(was, last); !slices.Equal(was, want) {
 			ops = append(ops, Reorder{Was: was, Want: want})

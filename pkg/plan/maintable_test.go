@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
 )
 
@@ -14,6 +15,28 @@ func (p *pod) mainDefaults() []string {
 	return slices.DeleteFunc(p.kernel.text(), func(line string) bool {
 		return !strings.Contains(line, "route default") || strings.Contains(line, " table ")
 	})
+}
+
+// plug has IPAM put a route into the pod: behind those of its destination and metric,
+// or, as it does with IPv4 defaults, in front of them.
+func (p *pod) plug(line string) {
+	p.t.Helper()
+	r := parseRoute(p.t, p.kernel.observe(), line)
+	put := p.kernel.appendRoute
+	if r.Family == fib.V4 {
+		put = p.kernel.prepend
+	}
+	if err := put(r); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// attachmentOf is the attachment of a NIC with one address.
+func attachmentOf(ifname, mode, address, gateway string) attachment {
+	return attachment{
+		ifname: ifname, conf: fmt.Sprintf(`"mainDefault": %q`, mode),
+		prev: fmt.Sprintf(`{"ips": [{"address": %q, "gateway": %q}]}`, address, gateway),
+	}
 }
 
 // TestAddWhileAnotherNICIsDown attaches a NIC while another one is down whose default
@@ -133,9 +156,7 @@ func TestDisplacedNICComesUpAgain(t *testing.T) {
 		"-4 route 10.244.0.0/24 dev eth0 proto kernel scope link src 10.244.0.5",
 		"-6 route fe80::/64 dev eth0 proto kernel metric 256",
 	} {
-		if err := p.kernel.appendRoute(parseRoute(t, p.kernel.observe(), link)); err != nil {
-			t.Fatal(err)
-		}
+		p.plug(link)
 	}
 	p.add(take)
 	compare(t, "with eth0 up again, after ADD", whole, slices.Sorted(slices.Values(p.kernel.text())))
@@ -228,9 +249,7 @@ func TestBackupDefaultOfOthersStays(t *testing.T) {
 	taker := attachment{conf: `"mainDefault": "take"`, prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "2001:db8:30::5/64"}]}`}
 	p.add(taker)
 	for _, line := range backups {
-		if err := p.kernel.appendRoute(parseRoute(t, p.kernel.observe(), line)); err != nil {
-			t.Fatal(err)
-		}
+		p.plug(line)
 	}
 	p.del(taker)
 	after := p.kernel.text()
@@ -344,11 +363,8 @@ func TestDefaultsThatCameInFront(t *testing.T) {
 		-4 route default via 10.244.0.1 dev eth0`)
 	yields := attachment{prev: resultOf}
 	p.add(yields)
-	for _, line := range []string{"-4 route default via 10.20.31.1 dev net2", "-4 route default via 10.20.32.1 dev net3"} {
-		if err := p.kernel.prepend(parseRoute(t, p.kernel.observe(), line)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	p.plug("-4 route default via 10.20.31.1 dev net2")
+	p.plug("-4 route default via 10.20.32.1 dev net3")
 	p.del(yields)
 	compare(t, "defaults", lines(`
 		-4 route default via 10.20.32.1 dev net3 proto boot
@@ -369,14 +385,10 @@ func TestTakerVanishes(t *testing.T) {
 		net2
 		2001:db8:2::5/64
 		-6 route default via 2001:db8:1::1 dev eth0`)
-	take := func(ifname, address, gateway string) attachment {
-		return attachment{ifname: ifname, conf: `"mainDefault": "take"`, prev: fmt.Sprintf(`{"ips": [{"address": %q, "gateway": %q}]}`, address, gateway)}
-	}
-	vanishes, stays := take("net2", "2001:db8:2::5/64", "2001:db8:2::1"), take("net1", "2001:db8:30::5/64", "2001:db8:30::1")
+	vanishes := attachmentOf("net2", "take", "2001:db8:2::5/64", "2001:db8:2::1")
+	stays := attachmentOf("net1", "take", "2001:db8:30::5/64", "2001:db8:30::1")
 	p.add(vanishes)
-	if err := p.kernel.appendRoute(parseRoute(t, p.kernel.observe(), "-6 route default via 2001:db8:30::1 dev net1")); err != nil {
-		t.Fatal(err)
-	}
+	p.plug("-6 route default via 2001:db8:30::1 dev net1")
 	p.kernel.died("net2")
 	p.add(stays)
 	p.del(stays)
@@ -395,21 +407,13 @@ func TestTwoTakersAndOneIsDown(t *testing.T) {
 		2001:db8:2::5/64
 		net3
 		2001:db8:3::5/64`)
-	of := func(ifname, mode, address, gateway string) attachment {
-		return attachment{ifname: ifname, conf: fmt.Sprintf(`"mainDefault": %q`, mode), prev: fmt.Sprintf(`{"ips": [{"address": %q, "gateway": %q}]}`, address, gateway)}
-	}
-	plugged := func(line string) {
-		if err := p.kernel.appendRoute(parseRoute(t, p.kernel.observe(), line)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	first := of("net2", "take", "2001:db8:2::5/64", "2001:db8:2::1")
-	yields := of("net3", "yield", "2001:db8:3::5/64", "2001:db8:3::1")
-	second := of("net1", "take", "2001:db8:1::5/64", "2001:db8:1::1")
+	first := attachmentOf("net2", "take", "2001:db8:2::5/64", "2001:db8:2::1")
+	yields := attachmentOf("net3", "yield", "2001:db8:3::5/64", "2001:db8:3::1")
+	second := attachmentOf("net1", "take", "2001:db8:1::5/64", "2001:db8:1::1")
 	p.add(first)
-	plugged("-6 route default via 2001:db8:3::1 dev net3")
+	p.plug("-6 route default via 2001:db8:3::1 dev net3")
 	p.add(yields)
-	plugged("-6 route default via 2001:db8:1::1 dev net1")
+	p.plug("-6 route default via 2001:db8:1::1 dev net1")
 	p.add(second)
 	p.kernel.down("net2")
 	p.del(yields)

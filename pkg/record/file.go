@@ -8,11 +8,9 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
-)
 
-// This file reads and writes files by the system's calls. A file of package os is also
-// prepared for waiting, as a socket has to be, which takes more calls than are needed
-// to read a record.
+	"github.com/symroute/symroute/pkg/sysfile"
+)
 
 const (
 	unwritten = ".new"  // behind the name of a file while it is written
@@ -21,7 +19,7 @@ const (
 
 // readFile returns what is in a file that is safely this user's own.
 func readFile(path string) ([]byte, error) {
-	fd, err := open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	fd, err := sysfile.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) { // a symbolic link; a socket, a device
 		return nil, fmt.Errorf("%w: %w", ErrNotUsable, err)
 	}
@@ -63,7 +61,7 @@ func replaceFile(path string, data []byte) error {
 	if err := unlink(next); err != nil {
 		return err
 	}
-	fd, err := open(next, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	fd, err := sysfile.Open(next, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -87,7 +85,7 @@ func write(fd int, data []byte) error {
 
 // readNames returns the names of what is in a directory, in their order.
 func readNames(path string) ([]string, error) {
-	fd, err := open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	fd, err := sysfile.Open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -95,9 +93,8 @@ func readNames(path string) ([]string, error) {
 	var names []string
 	block := make([]byte, 4096)
 	for {
-		n, err := unix.Getdents(fd, block)
+		n, err := sysfile.Again(func() (int, error) { return unix.Getdents(fd, block) })
 		switch {
-		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return nil, &fs.PathError{Op: "readdir", Path: path, Err: err}
 		case n == 0:
@@ -112,9 +109,8 @@ func readNames(path string) ([]string, error) {
 // transfer reads or writes until data is used up or there is no more.
 func transfer(call func(int, []byte) (int, error), fd int, data []byte) (done int, err error) {
 	for done < len(data) {
-		n, err := call(fd, data[done:])
+		n, err := sysfile.Again(func() (int, error) { return call(fd, data[done:]) })
 		switch {
-		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return done, err
 		case n == 0:
@@ -124,20 +120,6 @@ func transfer(call func(int, []byte) (int, error), fd int, data []byte) (done in
 		}
 	}
 	return done, nil
-}
-
-// open opens a file for this process alone.
-func open(path string, flags int, mode uint32) (fd int, err error) {
-	for {
-		fd, err = unix.Open(path, flags|unix.O_CLOEXEC, mode)
-		switch {
-		case errors.Is(err, unix.EINTR): // of a file system in user space
-		case err != nil:
-			return -1, &fs.PathError{Op: "open", Path: path, Err: err}
-		default:
-			return fd, nil
-		}
-	}
 }
 
 // unlink removes a file, and nothing but a file: a directory in its place is

@@ -20,13 +20,13 @@ const (
 	codeForeign    = 103 // CHECK: a rule or route of somebody else is in the way
 	codeRefused    = 104 // the kernel refused a change, which was taken back
 	codeState      = 105 // the pod's network is in no state to be set up
-	codeUnusable   = 50  // STATUS: no policy routing, or dataDir cannot be written
 )
 
 // errRefused is wrapped by the error for a change that the kernel refused.
 var errRefused = errors.New("the kernel refused a change")
 
-// errUnavailable is wrapped by the error of a STATUS that says no.
+// errUnavailable is wrapped by the error of a STATUS that says no: no policy routing,
+// or dataDir cannot be written.
 var errUnavailable = errors.New("symroute cannot work on this node")
 
 // errRecord is wrapped by the error for a dataDir that takes no record.
@@ -58,7 +58,7 @@ func codeOf(err error) uint {
 		{kernel.ErrGone, cni.ErrInvalidEnvironmentVariables},
 		{kernel.ErrBusy, cni.ErrTryAgainLater},
 		{kernel.ErrUnsteady, cni.ErrTryAgainLater},
-		{errUnavailable, codeUnusable},
+		{errUnavailable, cni.ErrPluginNotAvailable},
 		{errRecord, cni.ErrIOFailure},
 		{plan.ErrState, codeState},
 		{errRefused, codeRefused},
