@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 )
 
 var (
-	paritySeed  = flag.Uint64("parity.seed", 0, "seed of the walk that TestParity prints; 0: a new one")
+	paritySeed  = flag.Uint64("parity.seed", 1, "seed of the first of TestParity's walks, which it prints; 0: a new one")
 	paritySteps = flag.Int("parity.steps", 500, "length of each of TestParity's walks")
 )
 
@@ -51,13 +50,13 @@ func TestParity(t *testing.T) {
 			n.set(t, 1, "ipv6/conf/far1/disable_ipv6")
 			n.set(t, 1, "ipv6/conf/default/addr_gen_mode") // no link-local addresses (IN6_ADDR_GEN_MODE_NONE)
 			w := newWalk(t, n, seed+i)
-			for range steps {
+			for done := 0; done < steps || done < 10*steps && len(w.missed()) > 0; done++ {
 				w.step(t)
 				if t.Failed() {
 					t.Fatalf("go test -run TestParity -parity.seed=%d", seed+i)
 				}
 			}
-			w.report(t, steps)
+			w.report(t)
 		})
 	}
 }
@@ -198,23 +197,26 @@ var changes = []plan.Op{
 	plan.Set{}, plan.AddAddress{}, plan.DelAddress{}, plan.MakeLink{}, plan.DelLink{}, plan.SetLink{},
 }
 
+// missed are the kinds of change that the walk has not made yet. Chance leaves
+// out a rare one now and then: the walk goes on until it met all.
+func (w *walk) missed() []string {
+	var missed []string
+	for _, op := range changes {
+		if name := fmt.Sprintf("%T", op); w.met[name+" done"] == 0 {
+			missed = append(missed, name)
+		}
+	}
+	return missed
+}
+
 // report says what the walk met, and fails if it met too little to show anything.
-func (w *walk) report(t *testing.T, steps int) {
+func (w *walk) report(t *testing.T) {
 	t.Helper()
-	done := 0
 	for _, what := range slices.Sorted(maps.Keys(w.met)) {
 		t.Logf("%6d %s", w.met[what], what)
-		if strings.HasPrefix(what, "plan.") && strings.HasSuffix(what, " done") {
-			done += w.met[what]
-		}
 	}
-	for _, op := range changes {
-		if name := fmt.Sprintf("%T done", op); w.met[name] == 0 && steps >= 500 {
-			t.Errorf("none of %d steps was %s", steps, name)
-		}
-	}
-	if done < steps/4 {
-		t.Errorf("only %d of %d steps did anything", done, steps)
+	if missed := w.missed(); len(missed) > 0 {
+		t.Errorf("the walk never made %v", missed)
 	}
 }
 
