@@ -322,6 +322,13 @@ type Query struct {
 	OIF  int        // 0: not bound to a device
 }
 
+// Answer is the kernel's to a Query: the route that the packet would take, or why it would
+// take none.
+type Answer struct {
+	Route Route
+	Err   error
+}
+
 // EncodeQuery writes the payload of the question.
 func EncodeQuery(q Query) []byte {
 	b := make([]byte, routeHeader)

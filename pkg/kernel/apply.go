@@ -129,12 +129,12 @@ func (n *Namespace) addAddress(a fib.Address) error {
 		return err
 	}
 	for range addressTries {
-		r, err := n.Ask(fib.Query{To: a.Prefix.Addr()})
-		if err == nil && r.Type == unix.RTN_LOCAL {
+		answer := n.Ask(fib.Query{To: a.Prefix.Addr()})[0]
+		if answer.Err == nil && answer.Route.Type == unix.RTN_LOCAL {
 			break // else: CHECK will say so
 		}
-		if _, verdict := errors.AsType[unix.Errno](err); err != nil && !verdict {
-			return fmt.Errorf("%w: %w", errPartly, err)
+		if _, verdict := errors.AsType[unix.Errno](answer.Err); answer.Err != nil && !verdict {
+			return fmt.Errorf("%w: %w", errPartly, answer.Err)
 		}
 		time.Sleep(time.Millisecond)
 	}

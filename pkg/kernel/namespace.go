@@ -31,6 +31,12 @@ var (
 	ErrUnsteady = errors.New("the pod's network did not stand still")
 )
 
+// Where a process finds its own network namespace, and the node's.
+const (
+	ownPath  = "/proc/thread-self/ns/net"
+	initPath = "/proc/1/ns/net"
+)
+
 // lockTimeout is how long an invocation waits for others on the same namespace.
 const lockTimeout = 30 * time.Second
 
@@ -48,10 +54,11 @@ const (
 // Namespace is a network namespace that the calling thread has entered. Close
 // leaves it.
 type Namespace struct {
-	path string
-	fd   int // its open description holds the lock
-	home int // where the thread came from; -1: it has not entered
-	sock *socket
+	path    string
+	fd      int  // its open description holds the lock
+	home    int  // where the thread came from
+	entered bool // it has left home
+	sock    *socket
 }
 
 // Enter opens the network namespace at a path, locks it against other
@@ -62,7 +69,10 @@ func Enter(path string, lock Lock) (*Namespace, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Namespace{path: path, fd: fd, home: -1}
+	n := &Namespace{path: path, fd: fd}
+	if n.home, err = sysfile.Open(ownPath, unix.O_RDONLY, 0); err != nil {
+		return nil, errors.Join(fmt.Errorf("open our own network namespace: %w", err), unix.Close(fd))
+	}
 	if err = n.notHost(); err == nil {
 		err = n.flock(lock)
 	}
@@ -104,27 +114,33 @@ func open(path string) (fd int, err error) {
 // notHost compares a namespace with our own and with that of process 1, by
 // device and inode, for a path says nothing.
 func (n *Namespace) notHost() error {
-	pod, err := n.inode()
+	pod, err := inodeOf(n.fd)
 	if err != nil {
 		return err
 	}
-	for _, path := range []string{"/proc/thread-self/ns/net", "/proc/1/ns/net"} {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			continue // process 1 may be hidden from us; then it is not our host
-		}
-		if (inode{st.Dev, st.Ino}) == pod {
-			return fmt.Errorf("%w: %s is that of %s", ErrHost, n.path, path)
-		}
+	home, err := inodeOf(n.home)
+	if err != nil {
+		return err
+	}
+	if pod == home {
+		return fmt.Errorf("%w: %s is that of %s", ErrHost, n.path, ownPath)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(initPath, &st); err != nil {
+		return nil //nolint:nilerr // process 1 may be hidden from us; then it is not our host
+	}
+	if (inode{st.Dev, st.Ino}) == pod {
+		return fmt.Errorf("%w: %s is that of %s", ErrHost, n.path, initPath)
 	}
 	return nil
 }
 
 type inode struct{ dev, ino uint64 }
 
-func (n *Namespace) inode() (inode, error) {
+// inodeOf tells an open network namespace from others.
+func inodeOf(fd int) (inode, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(n.fd, &st); err != nil {
+	if err := unix.Fstat(fd, &st); err != nil {
 		return inode{}, fmt.Errorf("stat the network namespace: %w", err)
 	}
 	return inode{st.Dev, st.Ino}, nil
@@ -165,18 +181,13 @@ func lockError(err error) error {
 	return nil
 }
 
-func (n *Namespace) enter() error {
+func (n *Namespace) enter() (err error) {
 	runtime.LockOSThread()
-	home, err := sysfile.Open("/proc/thread-self/ns/net", unix.O_RDONLY, 0)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("open our own network namespace: %w", err)
-	}
 	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
 		runtime.UnlockOSThread()
-		return errors.Join(fmt.Errorf("enter the network namespace: %w", err), unix.Close(home))
+		return fmt.Errorf("enter the network namespace: %w", err)
 	}
-	n.home = home
+	n.entered = true
 	n.sock, err = openSocket()
 	return err
 }
@@ -188,16 +199,16 @@ func (n *Namespace) Close() error {
 	if n.sock != nil {
 		errs = append(errs, n.sock.close())
 	}
-	if n.home >= 0 {
+	if n.entered {
 		err := unix.Setns(n.home, unix.CLONE_NEWNET)
 		if err == nil {
 			runtime.UnlockOSThread()
 		} else {
 			err = fmt.Errorf("leave the network namespace: %w", err)
 		}
-		errs = append(errs, err, unix.Close(n.home))
+		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, unix.Close(n.fd))...)
+	return errors.Join(append(errs, unix.Close(n.home), unix.Close(n.fd))...)
 }
 
 // Identity names the namespace for as long as the machine runs. A cookie is
@@ -216,7 +227,7 @@ func (n *Namespace) Identity(containerID string) (string, error) {
 	if !errors.Is(err, unix.ENOPROTOOPT) { // what kernels without cookies say
 		return "", fmt.Errorf("ask for the network namespace's cookie: %w", err)
 	}
-	id, err := n.inode()
+	id, err := inodeOf(n.fd)
 	if err != nil {
 		return "", err
 	}
@@ -259,7 +270,7 @@ func (n *Namespace) Holds(sandbox string) bool {
 	if sandbox == n.path || unix.Stat(sandbox, &st) != nil {
 		return true
 	}
-	id, err := n.inode()
+	id, err := inodeOf(n.fd)
 	return err == nil && inode{st.Dev, st.Ino} == id
 }
 

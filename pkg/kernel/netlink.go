@@ -21,7 +21,13 @@ const (
 	answerTimeout = 10 // seconds to wait for an answer
 	dumpTries     = 20 // a dump that changes underneath is read again this often
 	receiveBuffer = 64 << 10
+	// askedAtOnce questions have their answers wait in the socket: less than a KiB each
+	// (netlink_trim), of usually 208 (net.core.rmem_default).
+	askedAtOnce = 16
 )
+
+// errNoRoom is returned when answers found no room in the socket.
+var errNoRoom = fmt.Errorf("%w: the socket is full", ErrNoAnswer)
 
 // socket is a route netlink socket. It stays in the network namespace that it
 // was opened in. Not safe for concurrent use.
@@ -29,9 +35,10 @@ const (
 // It is our own and not a library's, because an all-or-nothing plugin must know
 // of each failed request whether the kernel refused it or its answer was lost.
 type socket struct {
-	fd     int
-	seq    uint32
-	buffer []byte
+	fd       int
+	seq      uint32
+	requests []byte // those last sent
+	buffer   []byte // the answer last read
 	// strict is set where the kernel filters dumps (Linux 4.20).
 	strict bool
 }
@@ -64,25 +71,65 @@ func (s *socket) change(kind uint16, flags uint16, payload []byte) error {
 	return err
 }
 
-// ask sends a question and returns the payload of its one answer. Unlike a change it
-// needs no confirmation: a refusal comes by itself.
-func (s *socket) ask(kind uint16, payload []byte) (got []byte, err error) {
-	if err := s.send(kind, 0, payload); err != nil {
-		return nil, err
+// A reply is the answer to one question: a payload, or why there is none.
+type reply struct {
+	payload []byte
+	err     error
+}
+
+func (r reply) given() bool { return r.payload != nil || r.err != nil }
+
+// ask sends questions, many in one datagram, and returns the answers in the same order.
+// Unlike a change a question needs no confirmation: a refusal comes by itself. Where an
+// answer is lost, those to come are not waited for.
+func (s *socket) ask(kind uint16, payloads ...[]byte) []reply {
+	replies := make([]reply, len(payloads))
+	atOnce := askedAtOnce
+	for from := 0; from < len(payloads); {
+		to := min(from+atOnce, len(payloads))
+		err := s.askAtOnce(kind, payloads[from:to], replies[from:to])
+		if errors.Is(err, errNoRoom) && atOnce > 1 {
+			s.drain()
+			atOnce = 1 // for which there always is
+			continue
+		}
+		if err != nil {
+			for i := range replies {
+				if !replies[i].given() {
+					replies[i].err = err
+				}
+			}
+			break
+		}
+		from = to
 	}
-	for ended := false; got == nil && !ended; {
+	return replies
+}
+
+func (s *socket) askAtOnce(kind uint16, payloads [][]byte, replies []reply) error {
+	clear(replies)
+	if err := s.send(kind, 0, payloads...); err != nil {
+		return err
+	}
+	first := s.seq - uint32(len(payloads)-1)
+	for missing := len(replies); missing > 0; {
 		n, err := s.read()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if ended, err = new(answer).take(s.buffer[:n], s.seq, func(b []byte) { got = b }); err != nil {
-			return nil, err
+		for b := s.buffer[:n]; len(b) >= unix.NLMSG_HDRLEN; {
+			var m message
+			if m, b, err = cut(b); err != nil {
+				return err
+			}
+			// Answers to an earlier request that was given up on are passed over.
+			if i := m.seq - first; i < uint32(len(replies)) && !replies[i].given() {
+				replies[i] = m.reply()
+				missing--
+			}
 		}
 	}
-	if got == nil {
-		return nil, fmt.Errorf("%w: neither an answer nor a refusal", ErrNoAnswer)
-	}
-	return got, nil
+	return nil
 }
 
 // dump sends a dump request and returns the payloads of all answers. A dump
@@ -125,17 +172,20 @@ func sameMessage(kind uint16) func(a, b []byte) bool {
 	}
 }
 
-func (s *socket) send(kind, flags uint16, payload []byte) error {
-	s.seq++
-	b := make([]byte, 0, unix.NLMSG_HDRLEN+len(payload))
-	b = binary.NativeEndian.AppendUint32(b, uint32(unix.NLMSG_HDRLEN+len(payload)))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = binary.NativeEndian.AppendUint16(b, flags|unix.NLM_F_REQUEST)
-	b = binary.NativeEndian.AppendUint32(b, s.seq)
-	b = binary.NativeEndian.AppendUint32(b, 0)
-	b = append(b, payload...)
+// send sends requests of one kind in one datagram. The last has the number s.seq.
+func (s *socket) send(kind, flags uint16, payloads ...[]byte) error {
+	s.requests = s.requests[:0]
+	for _, payload := range payloads { // a multiple of four bytes long, as all of route netlink
+		s.seq++
+		s.requests = binary.NativeEndian.AppendUint32(s.requests, uint32(unix.NLMSG_HDRLEN+len(payload)))
+		s.requests = binary.NativeEndian.AppendUint16(s.requests, kind)
+		s.requests = binary.NativeEndian.AppendUint16(s.requests, flags|unix.NLM_F_REQUEST)
+		s.requests = binary.NativeEndian.AppendUint32(s.requests, s.seq)
+		s.requests = binary.NativeEndian.AppendUint32(s.requests, 0)
+		s.requests = append(s.requests, payload...)
+	}
 	for {
-		err := unix.Sendto(s.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		err := unix.Sendto(s.fd, s.requests, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 		if !errors.Is(err, unix.EINTR) {
 			return notSent(err)
 		}
@@ -176,27 +226,61 @@ func (s *socket) receive(each func([]byte)) (answer, error) {
 func (a *answer) take(b []byte, seq uint32, each func([]byte)) (ended bool, err error) {
 	held := false
 	for len(b) >= unix.NLMSG_HDRLEN {
-		size := int(binary.NativeEndian.Uint32(b))
-		if size < unix.NLMSG_HDRLEN || size > len(b) {
-			return true, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
+		var m message
+		if m, b, err = cut(b); err != nil {
+			return true, err
 		}
-		kind, flags := binary.NativeEndian.Uint16(b[4:]), binary.NativeEndian.Uint16(b[6:])
-		body := b[unix.NLMSG_HDRLEN:size]
-		if binary.NativeEndian.Uint32(b[8:]) == seq {
-			a.interrupted = a.interrupted || flags&unix.NLM_F_DUMP_INTR != 0
-			switch kind {
-			case unix.NLMSG_DONE, unix.NLMSG_ERROR:
-				return true, verdict(kind, flags, body)
-			}
-			if !held {
-				a.parts++
-				held = true
-			}
-			each(append([]byte(nil), body...))
+		if m.seq != seq {
+			continue
 		}
-		b = b[min((size+3)&^3, len(b)):]
+		a.interrupted = a.interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
+		if m.ends() {
+			return true, verdict(m.kind, m.flags, m.body)
+		}
+		if !held {
+			a.parts++
+			held = true
+		}
+		each(bytes.Clone(m.body))
 	}
 	return false, nil
+}
+
+// A message is one of those in a datagram. Its body is part of the socket's buffer.
+type message struct {
+	kind, flags uint16
+	seq         uint32
+	body        []byte
+}
+
+// cut takes the first message off a datagram that has room for its header.
+func cut(b []byte) (m message, rest []byte, err error) {
+	size := int(binary.NativeEndian.Uint32(b))
+	if size < unix.NLMSG_HDRLEN || size > len(b) {
+		return message{}, nil, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
+	}
+	m = message{
+		kind:  binary.NativeEndian.Uint16(b[4:]),
+		flags: binary.NativeEndian.Uint16(b[6:]),
+		seq:   binary.NativeEndian.Uint32(b[8:]),
+		body:  b[unix.NLMSG_HDRLEN:size],
+	}
+	return m, b[min((size+3)&^3, len(b)):], nil
+}
+
+// ends tells the end of an exchange, which says how it went.
+func (m message) ends() bool { return m.kind == unix.NLMSG_DONE || m.kind == unix.NLMSG_ERROR }
+
+// reply is what the message says to a question.
+func (m message) reply() reply {
+	if !m.ends() {
+		return reply{payload: bytes.Clone(m.body)}
+	}
+	err := verdict(m.kind, m.flags, m.body)
+	if err == nil {
+		err = fmt.Errorf("%w: neither an answer nor a refusal", ErrNoAnswer)
+	}
+	return reply{err: err}
 }
 
 func (s *socket) read() (int, error) {
@@ -207,6 +291,8 @@ func (s *socket) read() (int, error) {
 			continue
 		case errors.Is(err, unix.EAGAIN):
 			return 0, fmt.Errorf("%w within %d seconds", ErrNoAnswer, answerTimeout)
+		case errors.Is(err, unix.ENOBUFS):
+			return 0, errNoRoom
 		case err != nil:
 			return 0, fmt.Errorf("%w: %s", ErrNoAnswer, err.Error()) // no verdict either
 		case n > len(s.buffer):
@@ -214,6 +300,16 @@ func (s *socket) read() (int, error) {
 		}
 		if kernel, ok := from.(*unix.SockaddrNetlink); ok && kernel.Pid == 0 {
 			return n, nil
+		}
+	}
+}
+
+// drain reads what is left of answers. After one has found no room the kernel drops all
+// until then (netlink_overrun).
+func (s *socket) drain() {
+	for {
+		if _, _, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.EINTR) {
+			return
 		}
 	}
 }

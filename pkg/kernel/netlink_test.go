@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -295,10 +297,11 @@ func TestAsk(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := ns.Ask(tt.query)
-			if err != nil {
-				t.Fatal(err)
+			asked := ns.Ask(tt.query)[0]
+			if asked.Err != nil {
+				t.Fatal(asked.Err)
 			}
+			r := asked.Route
 			got := answer{kind: r.Type, table: r.Table}
 			for _, g := range r.Gateways() {
 				got.gateway = g.String()
@@ -324,11 +327,58 @@ func TestAsk(t *testing.T) {
 	}
 	for _, tt := range refusals {
 		t.Run("refused "+tt.name, func(t *testing.T) {
-			if got, err := ns.Ask(tt.query); !slices.Contains(tt.want, errno(err)) {
-				t.Errorf("got %v (%v), want one of %v", got, err, tt.want)
+			if got := ns.Ask(tt.query)[0]; !slices.Contains(tt.want, errno(got.Err)) {
+				t.Errorf("got %v (%v), want one of %v", got.Route, got.Err, tt.want)
 			}
 		})
 	}
+}
+
+// Many questions at once are answered as each alone, refusals among them: behind an answer
+// that nobody waits for, and also where few of the answers find room in the socket at once.
+func TestAskMany(t *testing.T) {
+	n := newNetns(t, append(twoNICs, "route add default via 10.1.0.1 dev eth0", "-6 route add default via fe80::1 dev eth0")...)
+	ns := n.enter(t)
+	questions := manyQuestions()
+	var alone []fib.Answer
+	for _, q := range questions {
+		alone = append(alone, ns.Ask(q)...)
+	}
+	sameErrors := cmp.Comparer(func(a, b error) bool { return errno(a) == errno(b) })
+	for _, size := range []int{0, 8 << 10, 4 << 10, 2 << 10, 1} { // the kernel doubles it, and has a least
+		if size > 0 {
+			if err := unix.SetsockoptInt(ns.sock.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ns.sock.send(unix.RTM_GETROUTE, 0, fib.EncodeQuery(questions[2])); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(alone, ns.Ask(questions...), observed, sameErrors); diff != "" {
+			t.Fatalf("receive buffer %d: -alone +together:\n%s", size, diff)
+		}
+	}
+	if got := ns.Ask(); len(got) > 0 {
+		t.Errorf("no question was answered by %v", got)
+	}
+}
+
+// manyQuestions have answers of both families and refusals of two kinds.
+func manyQuestions() []fib.Query {
+	var questions []fib.Query
+	for i := range 10 * askedAtOnce {
+		q := fib.Query{To: netip.AddrFrom4([4]byte{10, byte(1 + i%2), 0, byte(3 + i)})}
+		switch i % 5 {
+		case 0:
+			q.OIF = 999 // ENODEV
+		case 1:
+			q.From = addr("192.0.2.1") // EINVAL
+		case 2:
+			q.To = addr("3fff::7")
+		}
+		questions = append(questions, q)
+	}
+	return questions
 }
 
 func TestPolicyRouting(t *testing.T) {

@@ -224,3 +224,13 @@ func errno(err error) unix.Errno {
 	e, _ := errors.AsType[unix.Errno](err)
 	return e
 }
+
+func keep[T any](list []T, want func(T) bool) []T {
+	var out []T
+	for _, x := range list {
+		if want(x) {
+			out = append(out, x)
+		}
+	}
+	return out
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -109,7 +110,7 @@ func (n *Namespace) rules(f fib.Family) ([]fib.Rule, error) {
 		return nil, fmt.Errorf("list %s rules: %w", f, err)
 	}
 	// A kernel without the family answers with everybody's.
-	return keep(rules, func(r fib.Rule) bool { return r.Family == f }), nil
+	return slices.DeleteFunc(rules, func(r fib.Rule) bool { return r.Family != f }), nil
 }
 
 func (n *Namespace) routes(f fib.Family, table uint32) ([]fib.Route, error) {
@@ -121,7 +122,7 @@ func (n *Namespace) routes(f fib.Family, table uint32) ([]fib.Route, error) {
 		return nil, fmt.Errorf("list %s routes of table %s: %w", f, fib.TableText(table), err)
 	}
 	// A kernel before 4.20 sends all tables.
-	return keep(routes, func(r fib.Route) bool { return r.Family == f && r.Table == table }), nil
+	return slices.DeleteFunc(routes, func(r fib.Route) bool { return r.Family != f || r.Table != table }), nil
 }
 
 // noFamily reports whether a kernel without IPv6 said so.
@@ -145,24 +146,20 @@ func dump[T any](s *socket, kind uint16, payload []byte, decode func([]byte) (T,
 	return out, nil
 }
 
-func keep[T any](list []T, want func(T) bool) []T {
-	var out []T
-	for _, x := range list {
-		if want(x) {
-			out = append(out, x)
+// Ask asks the kernel how it would route packets, and returns its answers in the order
+// of the questions. A refusal is the errno that the packet's sender would see.
+func (n *Namespace) Ask(questions ...fib.Query) []fib.Answer {
+	payloads := make([][]byte, len(questions))
+	for i, q := range questions {
+		payloads[i] = fib.EncodeQuery(q)
+	}
+	answers := make([]fib.Answer, len(questions))
+	for i, r := range n.sock.ask(unix.RTM_GETROUTE, payloads...) {
+		if answers[i].Err = r.err; r.err == nil {
+			answers[i].Route, answers[i].Err = fib.DecodeRoute(r.payload)
 		}
 	}
-	return out
-}
-
-// Ask asks the kernel how it would route one packet. A refusal is the errno
-// that the packet's sender would see.
-func (n *Namespace) Ask(q fib.Query) (fib.Route, error) {
-	answer, err := n.sock.ask(unix.RTM_GETROUTE, fib.EncodeQuery(q))
-	if err != nil {
-		return fib.Route{}, err
-	}
-	return fib.DecodeRoute(answer)
+	return answers
 }
 
 // PolicyRouting reports whether the kernel has policy routing at all, in

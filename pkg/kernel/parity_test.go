@@ -134,15 +134,17 @@ func (w *walk) compare(t *testing.T, op plan.Op) {
 	if diff := cmp.Diff(w.seen, got, observed, notFaked); diff != "" {
 		t.Errorf("after %#v (-kernel +fake):\n%s", op, diff)
 	}
-	for range 4 {
-		w.ask(t, w.query())
+	asked := []fib.Query{w.query(), w.query(), w.query(), w.query()}
+	want, faked := w.kernel.Ask(asked...), w.fake.Ask(asked...)
+	for i, q := range asked {
+		w.compareAnswers(t, q, want[i], faked[i])
 	}
 }
 
-func (w *walk) ask(t *testing.T, q fib.Query) {
+func (w *walk) compareAnswers(t *testing.T, q fib.Query, asked, faked fib.Answer) {
 	t.Helper()
-	want, err := w.kernel.Ask(q)
-	got, fakeErr := w.fake.Ask(q)
+	want, err := asked.Route, asked.Err
+	got, fakeErr := faked.Route, faked.Err
 	w.met["Ask: "+failure(fakeErr)]++
 	if refused(err) != refused(fakeErr) {
 		t.Errorf("%+v:\nkernel %v, %v\nfake   %v, %v", q, want, err, got, fakeErr)

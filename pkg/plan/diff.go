@@ -14,9 +14,10 @@ func Changes(in Input, d *Desired) []Op {
 	now := situationOf(in)
 	ops := tunnelsMade(in, d.Server)
 	owners, others := splitOwners(d.Rules)
-	ops = append(ops, missingRules(in.Seen, owners)...)
+	seen := setOf(in.Seen.Rules)
+	ops = append(ops, missingRules(seen, owners)...)
 	ops = append(ops, routeChanges(now, d)...)
-	ops = append(ops, missingRules(in.Seen, others)...)
+	ops = append(ops, missingRules(seen, others)...)
 	for _, o := range d.reorderings {
 		ops = append(ops, o)
 	}
@@ -27,6 +28,7 @@ func Changes(in Input, d *Desired) []Op {
 }
 
 func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
+	others = make([]fib.Rule, 0, len(rules)) // most are
 	for _, r := range rules {
 		if isOwner(r) || isMarker(r) {
 			owners = append(owners, r)
@@ -37,9 +39,8 @@ func splitOwners(rules []fib.Rule) (owners, others []fib.Rule) {
 	return owners, others
 }
 
-func missingRules(s *fib.Snapshot, wanted []fib.Rule) []Op {
+func missingRules(seen map[fib.Rule]bool, wanted []fib.Rule) []Op {
 	var ops []Op
-	seen := setOf(s.Rules)
 	for _, r := range wanted {
 		if !seen[r] {
 			ops = append(ops, AddRule{r})

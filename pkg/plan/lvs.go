@@ -626,8 +626,11 @@ func ourVIP(in Input, a fib.Address) bool {
 	if in.Mine != nil {
 		return fib.IsHost(a.Prefix) && in.remembersVIP(a)
 	}
+	if a.Protocol != Protocol {
+		return false
+	}
 	own := ownership(in)
-	return a.Protocol == Protocol && slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
+	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
 		return isSource(r) && r.From == a.Prefix && own.holds(r)
 	})
 }

@@ -305,7 +305,7 @@ func RememberedMain(seen *fib.Snapshot, mine *record.Attachment) []fib.Route {
 // decodeRoutes reads remembered routes. What cannot be read cannot be put back
 // either.
 func decodeRoutes(seen *fib.Snapshot, payloads [][]byte) []fib.Route {
-	var out []fib.Route
+	out := make([]fib.Route, 0, len(payloads))
 	for _, b := range payloads {
 		if r, err := fib.DecodeRoute(b); err == nil {
 			out = append(out, r)
@@ -360,7 +360,7 @@ func Moves(op Op) [][]byte {
 // asHops divides the IPv6 multipath routes of a table: each hop is a route to the
 // kernel.
 func asHops(table []fib.Route) []fib.Route {
-	var out []fib.Route
+	out := make([]fib.Route, 0, len(table))
 	for _, r := range table {
 		if r.Family == fib.V4 || len(r.Hops) < 2 {
 			out = append(out, r)

@@ -82,7 +82,7 @@ func settled(rules []fib.Rule) []fib.Rule {
 	out := slices.Clone(rules)
 	for _, r := range o.sorted(rules) {
 		i := slices.Index(out, r)
-		if slices.ContainsFunc(out[i+1:], func(b fib.Rule) bool { return o.precedes(b, r) }) {
+		if o.anyPrecedes(out[i+1:], &r) {
 			out = append(slices.Delete(out, i, i+1), r)
 		}
 	}
@@ -168,22 +168,38 @@ func (o order) sorted(rules []fib.Rule) []fib.Rule {
 	return ours
 }
 
+// anyPrecedes reports whether one of some rules of ours has to stand before another. It is
+// asked of each pair of them: so none is copied.
+func (o order) anyPrecedes(some []fib.Rule, r *fib.Rule) bool {
+	for i := range some {
+		if o.precedes(&some[i], r) {
+			return true
+		}
+	}
+	return false
+}
+
 // precedes reports whether one rule of ours has to stand before another.
-func (o order) precedes(a, b fib.Rule) bool {
-	late := o.displaced[b.Table] && !o.displaced[a.Table] // a NIC's own attachment goes before one that only displaced its default
+func (o order) precedes(a, b *fib.Rule) bool {
 	switch {
 	case !a.From.IsValid():
-		return isOwner(a) && isOwner(b) && a.OIF == b.OIF && late
+		return isOwner(*a) && isOwner(*b) && a.OIF == b.OIF && o.ownBeforeDisplaced(a, b)
 	case !b.From.IsValid(): // a source's gateways go before the other gateways of its NIC
-		return isSource(a) && isOwner(b) && a.Table != b.Table && o.nics[a.Table] == b.OIF
+		return isSource(*a) && isOwner(*b) && a.Table != b.Table && o.nics[a.Table] == b.OIF
 	case a.From == b.From:
-		return stepOf(a) < stepOf(b) || stepOf(a) == stepOf(b) && late
+		return stepOf(*a) < stepOf(*b) || stepOf(*a) == stepOf(*b) && o.ownBeforeDisplaced(a, b)
 	case !fib.Covers(b.From, a.From):
 		return false
 	}
 	// The more specific source goes first, also to its refusal: what it refuses
 	// is not to leave by the NIC of a prefix that holds it.
-	return stepOf(a) < refuseAll || o.from[a.From] != o.from[b.From]
+	return stepOf(*a) < refuseAll || o.from[a.From] != o.from[b.From]
+}
+
+// ownBeforeDisplaced reports whether the first rule is of a NIC's own attachment, and the
+// second of one that only displaced its default.
+func (o order) ownBeforeDisplaced(a, b *fib.Rule) bool {
+	return o.displaced[b.Table] && !o.displaced[a.Table]
 }
 
 func compareBool(a, b bool) int {

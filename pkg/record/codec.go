@@ -96,7 +96,9 @@ func (a *Attachment) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*a = Attachment{}
-	return read(data, a)
+	c := reader(data)
+	object(c, a)
+	return c.err
 }
 
 // A format is what has to be known of a record before the rest of it can be understood.
@@ -109,22 +111,22 @@ func decode(data []byte) (a Attachment, err error) {
 	if err := jsontext.Check(data); err != nil {
 		return Attachment{}, err
 	}
+	c := reader(data)
+	c.enter()
 	var f format
-	if err := read(data, &f); err != nil {
-		return Attachment{}, err
+	if f.keys(c); c.err != nil {
+		return Attachment{}, c.err
 	}
 	if f.Version != Version {
 		return Attachment{}, fmt.Errorf("has format version %d, this release reads %d", f.Version, Version)
 	}
-	err = read(data, &a)
-	return a, err
+	a.keys(c)
+	return a, c.err
 }
 
-// read reads a type with keys from valid JSON.
-func read[T any, P keyed[T]](data []byte, v P) error {
-	c := codec{reading: true, raw: bytes.TrimSpace(data), path: make([]step, 0, deepest)}
-	object[T, P](&c, v)
-	return c.err
+// reader reads valid JSON.
+func reader(data []byte) *codec {
+	return &codec{reading: true, raw: bytes.TrimSpace(data), path: make([]step, 0, deepest)}
 }
 
 // A codec goes through the keys of a record, to write them all or to read them all.
@@ -267,11 +269,16 @@ func object[T any, P keyed[T]](c *codec, v *T) {
 		return
 	}
 	outer := c.members
+	c.enter()
+	P(v).keys(c)
+	c.members = outer
+}
+
+// enter makes the members of the value those that keys are looked up in.
+func (c *codec) enter() {
 	if c.members = jsontext.Members(c.raw); c.members == nil && c.raw[0] != '{' {
 		c.wrong("an object")
 	}
-	P(v).keys(c)
-	c.members = outer
 }
 
 // number is the coder of whole numbers.

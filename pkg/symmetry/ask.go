@@ -13,21 +13,31 @@ import (
 	"github.com/symroute/symroute/pkg/plan"
 )
 
-// Kernel answers how it would route one packet.
+// Kernel answers how it would route packets.
 type Kernel interface {
-	// Ask returns the route that the packet would take; a refusal is its errno.
-	Ask(fib.Query) (fib.Route, error)
+	// Ask returns the routes that the packets would take, in the order of the questions;
+	// a refusal is its errno.
+	Ask(...fib.Query) []fib.Answer
 }
 
 // Check asks every question about a plan and returns the wrong answers. seen is
 // the state after the plan was carried out.
 func Check(k Kernel, cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) plan.Deviations {
-	var out plan.Deviations
 	j := judge{kernel: k, seen: seen}
-	for _, q := range questions(cfg, seen, d) {
-		if dev, wrong := j.ask(q); wrong {
+	asked := j.meant(questions(cfg, seen, d))
+	var out plan.Deviations
+	for i, answer := range j.kernel.Ask(queries(asked, question.query)...) {
+		if dev, wrong := j.deviation(asked[i], answer.Route, answer.Err); wrong {
 			out = append(out, dev)
 		}
+	}
+	return out
+}
+
+func queries(list []question, query func(question) fib.Query) []fib.Query {
+	out := make([]fib.Query, len(list))
+	for i, q := range list {
+		out[i] = query(q)
 	}
 	return out
 }
@@ -37,12 +47,27 @@ type judge struct {
 	seen   *fib.Snapshot
 }
 
-// ask puts one question and judges the answer.
-func (j judge) ask(q question) (plan.Deviation, bool) {
-	if q.kind == spoof && !j.answeredBy(q) {
-		return plan.Deviation{}, false
+// meant leaves out the forged packets that would be none: those from remotes that the
+// other NIC does not answer.
+func (j judge) meant(all []question) []question {
+	isSpoof := func(q question) bool { return q.kind == spoof }
+	if !slices.ContainsFunc(all, isSpoof) {
+		return all
 	}
-	answer, err := j.kernel.Ask(q.query())
+	spoofs := slices.DeleteFunc(slices.Clone(all), func(q question) bool { return !isSpoof(q) })
+	answers := j.kernel.Ask(queries(spoofs, question.answered)...)
+	return slices.DeleteFunc(all, func(q question) bool {
+		if !isSpoof(q) {
+			return false
+		}
+		answer := answers[0]
+		answers = answers[1:]
+		return answer.Err != nil || !answer.Route.Uses(q.other.Index)
+	})
+}
+
+// deviation says what is wrong with an answer, if anything.
+func (j judge) deviation(q question, answer fib.Route, err error) (plan.Deviation, bool) {
 	j.seen.NameHops([]fib.Route{answer})
 	if q.right(answer, err) {
 		return plan.Deviation{}, false
@@ -63,13 +88,6 @@ func (j judge) ask(q question) (plan.Deviation, bool) {
 // foreign reports whether somebody put a rule before ours: not the kernel's own.
 func foreign(r fib.Rule) bool {
 	return r.Protocol != plan.Protocol && r.Protocol != unix.RTPROT_KERNEL && r.Action != 0
-}
-
-// answeredBy reports whether the other NIC really answers the remote; otherwise
-// a packet from it that arrives here is not forged.
-func (j judge) answeredBy(q question) bool {
-	answer, err := j.kernel.Ask(fib.Query{To: q.remote, From: q.local})
-	return err == nil && answer.Uses(q.other.Index)
 }
 
 // right reports whether the answer is the wanted one.
@@ -205,11 +223,11 @@ func (j judge) rule(q question, answer fib.Route, err error) (fib.Rule, bool) {
 // the reverse-path filter looked at.
 func (j judge) wayBack(q question) string {
 	back := question{kind: out, local: q.local, remote: q.remote, nic: q.nic}
-	answer, err := j.kernel.Ask(back.query())
-	j.seen.NameHops([]fib.Route{answer})
-	_, text := j.decides(back, answer, err)
+	answer := j.kernel.Ask(back.query())[0]
+	j.seen.NameHops([]fib.Route{answer.Route})
+	_, text := j.decides(back, answer.Route, answer.Err)
 	if text != "" {
 		text = ", by " + text
 	}
-	return fmt.Sprintf("the way back to %s, %s%s", q.remote, back.got(answer, err), text)
+	return fmt.Sprintf("the way back to %s, %s%s", q.remote, back.got(answer.Route, answer.Err), text)
 }

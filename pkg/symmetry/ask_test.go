@@ -65,7 +65,17 @@ func leaving(l device, gateway netip.Addr, table uint32) fib.Route {
 	return fib.Route{Type: unix.RTN_UNICAST, Table: table, Hops: []fib.Hop{{Index: l.Index, Gateway: gateway}}}
 }
 
-func (k *script) Ask(q fib.Query) (fib.Route, error) {
+func (k *script) Ask(questions ...fib.Query) []fib.Answer {
+	k.t.Helper()
+	var answers []fib.Answer
+	for _, q := range questions {
+		answers = append(answers, k.answer(q))
+	}
+	return answers
+}
+
+func (k *script) answer(q fib.Query) fib.Answer {
+	k.t.Helper()
 	k.asked = append(k.asked, q)
 	a, ok := k.answers[q]
 	if !ok {
@@ -73,7 +83,7 @@ func (k *script) Ask(q fib.Query) (fib.Route, error) {
 	}
 	a.route.Family = fib.FamilyOf(q.To)
 	a.route.Hops = slices.Clone(a.route.Hops)
-	return a.route, a.err
+	return fib.Answer{Route: a.route, Err: a.err}
 }
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }

@@ -59,6 +59,9 @@ func (q question) query() fib.Query {
 	}
 }
 
+// answered is how the answer to the packet would go.
+func (q question) answered() fib.Query { return fib.Query{To: q.remote, From: q.local} }
+
 // questions lists what is asked of a plan.
 func questions(cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) []question {
 	var all []question
@@ -91,6 +94,7 @@ func (a asker) flows() []question {
 	var all []question
 	for _, t := range a.nic.Tables {
 		remotes := a.remotes(t)
+		all = slices.Grow(all, 2*len(t.Sources)*len(remotes))
 		for _, s := range t.Sources {
 			if s.Family() != a.family || s.Held {
 				continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/symroute/symroute/pkg/cni"
+	_ "github.com/symroute/symroute/pkg/stack" // grows the stack before anything else is initialized
 )
 
 // release is set by the build: -ldflags "-X main.release=v1.2.3".
@@ -18,7 +19,6 @@ interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
 To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
 
 func main() {
-	reserveStack(false)
 	plugin := cni.Plugin{
 		About:    fmt.Sprintf(usage, release),
 		Versions: []string{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"},

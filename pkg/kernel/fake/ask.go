@@ -17,10 +17,17 @@ type packet struct {
 	scope    uint8 // no route of a wider one will do
 }
 
-// Ask answers how a packet would be routed. Of several next hops it names the
+// Ask answers how packets would be routed. Of several next hops it names the
 // first.
-func (n *Namespace) Ask(q fib.Query) (fib.Route, error) {
-	s := &n.now
+func (n *Namespace) Ask(questions ...fib.Query) []fib.Answer {
+	answers := make([]fib.Answer, len(questions))
+	for i, q := range questions {
+		answers[i].Route, answers[i].Err = n.now.ask(q)
+	}
+	return answers
+}
+
+func (s *state) ask(q fib.Query) (fib.Route, error) {
 	for _, index := range []int{q.IIF, q.OIF} {
 		if _, ok := s.link(index); !ok && index != 0 {
 			return fib.Route{}, unix.ENODEV

@@ -145,8 +145,8 @@ func TestReversePathFilter(t *testing.T) {
 		if _, err := n.Apply(plan.Set{Device: "net1", Key: "rp_filter", Value: mode}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := n.Ask(ask); !errors.Is(err, want) {
-			t.Errorf("mode %d: got %v, want %v", mode, err, want)
+		if got := n.Ask(ask)[0]; !errors.Is(got.Err, want) {
+			t.Errorf("mode %d: got %v, want %v", mode, got.Err, want)
 		}
 		rule := fib.Rule{Family: fib.V4, Priority: 5, From: prefix("10.2.0.2/32"), Action: fib.Lookup, Table: 7300, Protocol: 73}
 		route := defaultBy("10.2.0.1", 3)
@@ -156,8 +156,8 @@ func TestReversePathFilter(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if r, err := n.Ask(ask); err != nil || r.Type != unix.RTN_LOCAL {
-			t.Errorf("mode %d, with a table of its own: got %v (%v), want it delivered", mode, r, err)
+		if got := n.Ask(ask)[0]; got.Err != nil || got.Route.Type != unix.RTN_LOCAL {
+			t.Errorf("mode %d, with a table of its own: got %v (%v), want it delivered", mode, got.Route, got.Err)
 		}
 	}
 }
