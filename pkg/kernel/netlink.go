@@ -26,8 +26,8 @@ const (
 	askedAtOnce = 16
 )
 
-// errNoRoom is returned when answers found no room in the socket.
-var errNoRoom = fmt.Errorf("%w: the socket is full", ErrNoAnswer)
+// errNoRoom is wrapped, with ErrNoAnswer, when answers found no room in the socket.
+var errNoRoom = errors.New("the socket is full")
 
 // socket is a route netlink socket. It stays in the network namespace that it
 // was opened in. Not safe for concurrent use.
@@ -292,7 +292,7 @@ func (s *socket) read() (int, error) {
 		case errors.Is(err, unix.EAGAIN):
 			return 0, fmt.Errorf("%w within %d seconds", ErrNoAnswer, answerTimeout)
 		case errors.Is(err, unix.ENOBUFS):
-			return 0, errNoRoom
+			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, errNoRoom)
 		case err != nil:
 			return 0, fmt.Errorf("%w: %s", ErrNoAnswer, err.Error()) // no verdict either
 		case n > len(s.buffer):

@@ -79,6 +79,9 @@ func distinct(rules []fib.Rule) []fib.Rule {
 // that has to precede it.
 func settled(rules []fib.Rule) []fib.Rule {
 	o := orderOf(rules)
+	if o.kept(rules) {
+		return rules
+	}
 	out := slices.Clone(rules)
 	for _, r := range o.sorted(rules) {
 		i := slices.Index(out, r)
@@ -166,6 +169,16 @@ func (o order) sorted(rules []fib.Rule) []fib.Rule {
 		)
 	})
 	return ours
+}
+
+// kept reports whether no rule of ours stands before another that has to precede it.
+func (o order) kept(rules []fib.Rule) bool {
+	for i := range rules {
+		if o.anyPrecedes(rules[i+1:], &rules[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // anyPrecedes reports whether one of some rules of ours has to stand before another. It is
