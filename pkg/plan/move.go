@@ -201,7 +201,7 @@ func (o order) precedes(a, b *fib.Rule) bool {
 		return isSource(*a) && isOwner(*b) && a.Table != b.Table && o.nics[a.Table] == b.OIF
 	case a.From == b.From:
 		return stepOf(*a) < stepOf(*b) || stepOf(*a) == stepOf(*b) && o.ownBeforeDisplaced(a, b)
-	case !fib.Covers(b.From, a.From):
+	case b.From.Bits() >= a.From.Bits() || !fib.Covers(b.From, a.From): // most are hosts
 		return false
 	}
 	// The more specific source goes first, also to its refusal: what it refuses

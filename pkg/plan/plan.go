@@ -285,7 +285,7 @@ func checkState(in situation, nics []NIC) error {
 func unclaimed(in situation, n NIC, s Source) error {
 	l := n.Link
 	for _, r := range in.Seen.Rules {
-		if !isSource(r) || r.From != s.Prefix {
+		if r.From != s.Prefix || !isSource(r) {
 			continue
 		}
 		if nic := tableOwner(in.Seen.Rules, r.Table); (nic != l.Name || n.replies) && !in.own.tables[r.Table] {
