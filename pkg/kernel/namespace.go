@@ -166,10 +166,12 @@ func (n *Namespace) flock(lock Lock) error {
 			}
 		}
 	}()
+	expired := make(chan struct{}) // time.After's has the formats and zones of time linked
+	defer time.AfterFunc(lockTimeout, func() { close(expired) }).Stop()
 	select {
 	case err := <-done:
 		return lockError(err)
-	case <-time.After(lockTimeout):
+	case <-expired:
 		return fmt.Errorf("%w: %s, for %s", ErrBusy, n.path, lockTimeout)
 	}
 }

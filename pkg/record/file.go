@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -131,4 +132,29 @@ func unlink(path string) error {
 		return nil
 	}
 	return &fs.PathError{Op: "unlink", Path: path, Err: err}
+}
+
+// exists reports whether there is anything at a path.
+func exists(path string) bool {
+	var st unix.Stat_t
+	return unix.Lstat(path, &st) == nil
+}
+
+// makeDirs makes a directory, with those that it stands in, where it is not there. As for
+// the rest of this file, package os would do: but for its FileInfo has a time.Time, and
+// with that the executable holds the formats and zones of time, 100 KB of them.
+func makeDirs(path string) error {
+	err := unix.Mkdir(path, 0o700)
+	if errors.Is(err, unix.ENOENT) {
+		if parent := filepath.Dir(path); parent != path {
+			if err := makeDirs(parent); err != nil {
+				return err
+			}
+			err = unix.Mkdir(path, 0o700)
+		}
+	}
+	if err != nil && !errors.Is(err, unix.EEXIST) {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
+	}
+	return nil
 }

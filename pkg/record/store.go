@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -85,8 +85,7 @@ func (s Store) Load(namespace string) ([]Attachment, error) {
 // Damaged reports whether something stands where an attachment's record does.
 // Where Load did not return it, it is not usable.
 func (s Store) Damaged(namespace string, key Key) bool {
-	_, err := os.Lstat(filepath.Join(s.dir, namespace, key.fileName()))
-	return err == nil
+	return exists(filepath.Join(s.dir, namespace, key.fileName()))
 }
 
 // isIn reports whether a record is that of its file. JSON does not hold every
@@ -179,7 +178,7 @@ func (s Store) prepare(namespace string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := makeDirs(folder); err != nil {
 		return err
 	}
 	return s.trusted(namespace)
@@ -226,7 +225,7 @@ func (s Store) RemoveEverywhere(key Key) error {
 func (s Store) holds(namespace string, key Key) bool {
 	path := filepath.Join(s.dir, namespace, key.fileName())
 	for _, p := range []string{path, path + unwritten} {
-		if _, err := os.Lstat(p); err == nil {
+		if exists(p) {
 			return true
 		}
 	}
@@ -241,7 +240,7 @@ func (s Store) Latest(prefix, ifName string) (string, error) {
 		return "", err
 	}
 	var latest string
-	var when time.Time
+	var when int64 // in nanoseconds
 	for _, ns := range namespaces {
 		if !strings.HasPrefix(ns, prefix) {
 			continue
@@ -254,9 +253,10 @@ func (s Store) Latest(prefix, ifName string) (string, error) {
 			if a.IfName != ifName {
 				continue
 			}
-			info, err := os.Lstat(filepath.Join(s.dir, ns, a.fileName()))
-			if err == nil && info.ModTime().After(when) {
-				latest, when = ns, info.ModTime()
+			var st unix.Stat_t
+			err := unix.Lstat(filepath.Join(s.dir, ns, a.fileName()), &st)
+			if err == nil && st.Mtim.Nano() > when {
+				latest, when = ns, st.Mtim.Nano()
 			}
 		}
 	}
@@ -264,20 +264,17 @@ func (s Store) Latest(prefix, ifName string) (string, error) {
 }
 
 func (s Store) namespaces() ([]string, error) {
-	entries, err := os.ReadDir(s.dir)
+	names, err := readNames(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read what is remembered: %w", err)
 	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
+	return slices.DeleteFunc(names, func(name string) bool {
+		var st unix.Stat_t
+		return unix.Lstat(filepath.Join(s.dir, name), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR
+	}), nil
 }
 
 // Collect forgets the attachments of a network that are not to be kept and
@@ -306,7 +303,7 @@ func (s Store) Collect(network string, keep func(Key) bool, alive func(a Attachm
 // Usable reports whether records can be written: that the directory exists, or
 // can be made, and takes a file.
 func (s Store) Usable() error {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := makeDirs(s.dir); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(s.dir, ".status-*")

@@ -96,12 +96,9 @@ const (
 // compare measures all contestants of a shape.
 func (b *bench) compare(t *testing.T, s shape) {
 	t.Helper()
-	contestants, rounds := b.contestants(t, s), *pairs
-	if s.foreign > 0 {
-		rounds = (rounds + 1) / 2 // making the routes takes a hundred times as long as what is measured
-	}
-	for round := -warmUps; round < rounds; {
-		size := min(batch, rounds-round)
+	contestants := b.contestants(t, s)
+	for round := -warmUps; round < *pairs; {
+		size := min(batch, *pairs-round)
 		var pods [][]*netlab.NS // by contestant
 		for _, c := range contestants {
 			pods = append(pods, b.pods(t, c, size))
@@ -115,7 +112,7 @@ func (b *bench) compare(t *testing.T, s shape) {
 	for _, c := range b.peers(s) {
 		b.count(t, c)
 	}
-	b.printTimes(s, rounds)
+	b.printTimes(s)
 }
 
 // contestants are those of a shape.

@@ -83,7 +83,7 @@ func section(title string, t table) {
 const none = "–"
 
 // printTimes prints what was measured in pods of a shape.
-func (f figures) printTimes(s shape, rounds int) {
+func (f figures) printTimes(s shape) {
 	lines := table{{"", "", "median ms", "quartiles ms", "of sbr", "of sbr+tuning", "CPU ms", "page faults", "peak KiB"}}
 	for _, verb := range verbs {
 		for _, name := range tableOrder {
@@ -101,7 +101,7 @@ func (f figures) printTimes(s shape, rounds int) {
 				fmt.Sprintf("%.0f", taken.median(peak)))
 		}
 	}
-	section(fmt.Sprintf("%s: %d rounds", s.name, rounds), lines)
+	section(fmt.Sprintf("%s: %d rounds", s.name, *pairs), lines)
 }
 
 // share is a median as a part of that of another contestant.
