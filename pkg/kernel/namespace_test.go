@@ -199,11 +199,13 @@ func TestClose(t *testing.T) {
 	if got := openFiles(t); got != files {
 		t.Errorf("%d files are open, before it were %d", got, files)
 	}
-	if _, err := Enter("/proc/self/ns/uts", Shared); err == nil {
-		t.Error("entered a namespace of another type")
-	}
-	if got := openFiles(t); got != files {
-		t.Errorf("after a failure %d files are open, before it were %d", got, files)
+	for _, path := range []string{"/proc/self/ns/uts", "/proc/thread-self/ns/net"} {
+		if _, err := Enter(path, Shared); err == nil {
+			t.Errorf("entered %s", path)
+		}
+		if got := openFiles(t); got != files {
+			t.Errorf("after a failure with %s %d files are open, before it were %d", path, got, files)
+		}
 	}
 }
 

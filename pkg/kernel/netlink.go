@@ -20,9 +20,10 @@ var ErrNoAnswer = errors.New("no answer from the kernel")
 const (
 	answerTimeout = 10 // seconds to wait for an answer
 	dumpTries     = 20 // a dump that changes underneath is read again this often
+	drainTries    = 10_000
 	receiveBuffer = 64 << 10
 	// askedAtOnce questions have their answers wait in the socket: less than a KiB each
-	// (netlink_trim), of usually 208 (net.core.rmem_default).
+	// (netlink_trim), of usually 208 KiB (net.core.rmem_default).
 	askedAtOnce = 16
 )
 
@@ -89,14 +90,13 @@ func (s *socket) ask(kind uint16, payloads ...[]byte) []reply {
 		to := min(from+atOnce, len(payloads))
 		err := s.askAtOnce(kind, payloads[from:to], replies[from:to])
 		if errors.Is(err, errNoRoom) && atOnce > 1 {
-			s.drain()
 			atOnce = 1 // for which there always is
 			continue
 		}
 		if err != nil {
-			for i := range replies {
-				if !replies[i].given() {
-					replies[i].err = err
+			for i := range replies[from:] {
+				if r := &replies[from+i]; !r.given() {
+					r.err = err
 				}
 			}
 			break
@@ -106,8 +106,10 @@ func (s *socket) ask(kind uint16, payloads ...[]byte) []reply {
 	return replies
 }
 
+// askAtOnce sends questions in one datagram and fills in the replies. Those that have not come
+// by the time of an error are left empty.
 func (s *socket) askAtOnce(kind uint16, payloads [][]byte, replies []reply) error {
-	clear(replies)
+	clear(replies) // of those that came before the socket was full
 	if err := s.send(kind, 0, payloads...); err != nil {
 		return err
 	}
@@ -292,6 +294,7 @@ func (s *socket) read() (int, error) {
 		case errors.Is(err, unix.EAGAIN):
 			return 0, fmt.Errorf("%w within %d seconds", ErrNoAnswer, answerTimeout)
 		case errors.Is(err, unix.ENOBUFS):
+			s.drain()
 			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, errNoRoom)
 		case err != nil:
 			return 0, fmt.Errorf("%w: %s", ErrNoAnswer, err.Error()) // no verdict either
@@ -305,9 +308,9 @@ func (s *socket) read() (int, error) {
 }
 
 // drain reads what is left of answers. After one has found no room the kernel drops all
-// until then (netlink_overrun).
+// until then (netlink_overrun). It ends whatever others in the pod send to the socket.
 func (s *socket) drain() {
-	for {
+	for range drainTries {
 		if _, _, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.EINTR) {
 			return
 		}

@@ -21,7 +21,7 @@ import (
 
 var (
 	paritySeed  = flag.Uint64("parity.seed", 1, "seed of the first of TestParity's walks, which it prints; 0: a new one")
-	paritySteps = flag.Int("parity.steps", 500, "length of each of TestParity's walks")
+	paritySteps = flag.Int("parity.steps", 500, "least length of each of TestParity's walks")
 )
 
 // parityTables are the tables that the walks change.
@@ -217,7 +217,7 @@ func (w *walk) report(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(w.met)) {
 		t.Logf("%6d %s", w.met[what], what)
 	}
-	if missed := w.missed(); len(missed) > 0 {
+	if missed := w.missed(); len(missed) > 0 && *paritySteps >= 100 {
 		t.Errorf("the walk never made %v", missed)
 	}
 }

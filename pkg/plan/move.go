@@ -76,7 +76,7 @@ func distinct(rules []fib.Rule) []fib.Rule {
 }
 
 // settled is the order of rules of ours, mended where one stands before another
-// that has to precede it.
+// that has to precede it; where none does, the list itself.
 func settled(rules []fib.Rule) []fib.Rule {
 	o := orderOf(rules)
 	if o.kept(rules) {

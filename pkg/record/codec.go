@@ -276,7 +276,7 @@ func object[T any, P keyed[T]](c *codec, v *T) {
 
 // enter makes the members of the value those that keys are looked up in.
 func (c *codec) enter() {
-	if c.members = jsontext.Members(c.raw); c.members == nil && c.raw[0] != '{' {
+	if c.members = jsontext.Members(c.raw); c.raw[0] != '{' {
 		c.wrong("an object")
 	}
 }

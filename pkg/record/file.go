@@ -144,13 +144,17 @@ func exists(path string) bool {
 // the rest of this file, package os would do: but for its FileInfo has a time.Time, and
 // with that the executable holds the formats and zones of time, 100 KB of them.
 func makeDirs(path string) error {
-	err := unix.Mkdir(path, 0o700)
+	mkdir := func() error {
+		_, err := sysfile.Again(func() (int, error) { return 0, unix.Mkdir(path, 0o700) })
+		return err
+	}
+	err := mkdir()
 	if errors.Is(err, unix.ENOENT) {
 		if parent := filepath.Dir(path); parent != path {
 			if err := makeDirs(parent); err != nil {
 				return err
 			}
-			err = unix.Mkdir(path, 0o700)
+			err = mkdir()
 		}
 	}
 	if err != nil && !errors.Is(err, unix.EEXIST) {

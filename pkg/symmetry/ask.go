@@ -56,14 +56,24 @@ func (j judge) meant(all []question) []question {
 	}
 	spoofs := slices.DeleteFunc(slices.Clone(all), func(q question) bool { return !isSpoof(q) })
 	answers := j.kernel.Ask(queries(spoofs, question.answered)...)
-	return slices.DeleteFunc(all, func(q question) bool {
-		if !isSpoof(q) {
-			return false
+	meant := make([]question, 0, len(all))
+	for _, q := range all {
+		if isSpoof(q) {
+			answer := answers[0]
+			answers = answers[1:]
+			if isVerdict(answer.Err) || answer.Err == nil && !answer.Route.Uses(q.other.Index) {
+				continue
+			}
 		}
-		answer := answers[0]
-		answers = answers[1:]
-		return answer.Err != nil || !answer.Route.Uses(q.other.Index)
-	})
+		meant = append(meant, q)
+	}
+	return meant
+}
+
+// isVerdict tells a refusal by the kernel from an answer that was lost.
+func isVerdict(err error) bool {
+	_, errno := errors.AsType[unix.Errno](err)
+	return errno
 }
 
 // deviation says what is wrong with an answer, if anything.
@@ -73,6 +83,9 @@ func (j judge) deviation(q question, answer fib.Route, err error) (plan.Deviatio
 		return plan.Deviation{}, false
 	}
 	dev := plan.Deviation{Kind: plan.Asymmetric, What: q.what(), Want: q.want(), Got: q.got(answer, err)}
+	if err != nil && !isVerdict(err) {
+		return dev, true // there is nothing to explain
+	}
 	if q.kind == in || q.kind == spoof {
 		dev.Decides = j.wayBack(q)
 		return dev, true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -126,6 +127,7 @@ func TestJudging(t *testing.T) {
 		back    = fib.Query{To: ip(forger), From: ip("10.244.0.5")}
 		eth0    = device{Index: 2, Name: "eth0"}
 		net1    = device{Index: 3, Name: "net1"}
+		lost    = errors.New("no answer from the kernel")
 	)
 	const (
 		outText   = "packets from 10.20.30.5 to 192.0.2.254: want out of net1 through 10.20.30.1, got "
@@ -290,10 +292,22 @@ func TestJudging(t *testing.T) {
 			answers: map[fib.Query]answer{forged: delivered(), back: {err: unix.ENETUNREACH}},
 		},
 		{
-			name:    "an error of the way there and not of the kernel's routing",
-			answers: map[fib.Query]answer{outward: {err: errors.New("no answer from the kernel")}},
+			name:    "not told whether it is forged: it is asked",
+			answers: map[fib.Query]answer{forged: {err: unix.ENETUNREACH}, back: {err: lost}},
 			kind:    plan.Asymmetric,
-			want:    outText + "no answer from the kernel",
+			want:    spoofText + "refused as unreachable (ENETUNREACH); decided by the way back to 10.244.0.4, " + lost.Error(),
+		},
+		{
+			name:    "lost, which needs no explanation",
+			answers: map[fib.Query]answer{inward: {err: lost}},
+			kind:    plan.Asymmetric,
+			want:    inText + lost.Error(),
+		},
+		{
+			name:    "an error of the way there and not of the kernel's routing",
+			answers: map[fib.Query]answer{outward: {err: lost}},
+			kind:    plan.Asymmetric,
+			want:    outText + lost.Error(),
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -317,6 +331,25 @@ func TestJudging(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestForgedOfSeveral has one of two other NICs answer its remote, and no forged packet
+// refused: only those for that NIC are forged.
+func TestForgedOfSeveral(t *testing.T) {
+	remotes := map[string]string{"eth0": "10.244.0.4", "net2": "10.40.0.4"}
+	locals := map[string]string{"eth0": "10.244.0.5", "net2": "10.40.0.5"}
+	for answering, idle := range map[string]string{"eth0": "net2", "net2": "eth0"} {
+		s := newSite(t, append(pair(), nic{"net2", "10.40.0.5/24"}), `"rpFilter": "strict"`, resultOf)
+		k := scripted(t, s)
+		for name := range remotes {
+			k.answers[fib.Query{To: ip(locals[name]), From: ip(remotes[name]), IIF: 3}] = delivered()
+		}
+		k.answers[fib.Query{To: ip(remotes[idle]), From: ip(locals[idle])}] = answer{route: leaving(device{Index: 3}, netip.Addr{}, 7300)}
+		wrong := Check(k, s.cfg, s.seen, s.plan)
+		if want := "forged packets from " + remotes[answering] + " for " + answering; len(wrong) != 1 || !strings.HasPrefix(wrong[0].What, want) {
+			t.Errorf("where %s answers: want %s, got:\n%s", answering, want, wrong.Details())
+		}
 	}
 }
 
