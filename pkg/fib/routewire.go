@@ -2,6 +2,7 @@ package fib
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -327,6 +328,13 @@ type Query struct {
 type Answer struct {
 	Route Route
 	Err   error
+}
+
+// Refused reports whether the kernel refused the packet; where Err is set otherwise its
+// answer is not known.
+func (a Answer) Refused() bool {
+	_, errno := errors.AsType[unix.Errno](a.Err)
+	return errno
 }
 
 // EncodeQuery writes the payload of the question.

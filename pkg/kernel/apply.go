@@ -133,7 +133,7 @@ func (n *Namespace) addAddress(a fib.Address) error {
 		if answer.Err == nil && answer.Route.Type == unix.RTN_LOCAL {
 			break // else: CHECK will say so
 		}
-		if _, verdict := errors.AsType[unix.Errno](answer.Err); answer.Err != nil && !verdict {
+		if answer.Err != nil && !answer.Refused() {
 			return fmt.Errorf("%w: %w", errPartly, answer.Err)
 		}
 		time.Sleep(time.Millisecond)

@@ -144,20 +144,21 @@ func exists(path string) bool {
 // the rest of this file, package os would do: but for its FileInfo has a time.Time, and
 // with that the executable holds the formats and zones of time, 100 KB of them.
 func makeDirs(path string) error {
-	mkdir := func() error {
-		_, err := sysfile.Again(func() (int, error) { return 0, unix.Mkdir(path, 0o700) })
-		return err
-	}
-	err := mkdir()
-	if errors.Is(err, unix.ENOENT) {
-		if parent := filepath.Dir(path); parent != path {
-			if err := makeDirs(parent); err != nil {
-				return err
-			}
-			err = mkdir()
+	err := makeDir(path)
+	if parent := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && parent != path {
+		if err = makeDirs(parent); err == nil {
+			err = makeDir(path)
 		}
 	}
-	if err != nil && !errors.Is(err, unix.EEXIST) {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}
+
+func makeDir(path string) error {
+	_, err := sysfile.Again(func() (int, error) { return 0, unix.Mkdir(path, 0o700) })
+	if err != nil {
 		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
 	}
 	return nil

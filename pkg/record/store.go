@@ -171,7 +171,7 @@ func (s Store) prepare(namespace string) error {
 	err := trustedDir(s.dir, unix.Stat)
 	if err == nil {
 		err = trustedDir(folder, unix.Lstat)
-		if errors.Is(err, fs.ErrNotExist) && unix.Mkdir(folder, 0o700) == nil {
+		if errors.Is(err, fs.ErrNotExist) && makeDir(folder) == nil {
 			return nil // nobody else can have taken its place in a directory that is ours
 		}
 	}

@@ -1,7 +1,7 @@
 // Package stack gives the first goroutine, on which a plugin runs from start to end, all the
 // stack it needs before it has used any. Left alone the stack doubles five times; each time
 // all that is on it is walked and copied, and each size comes from pages of its own:
-// 0.07 ms of a run of 3 ms, and 200 KiB of memory.
+// 0.1 ms of a run of 3.1 ms, and 190 KiB of memory.
 //
 // To import it for its effect is enough. It imports nothing: so it is initialized before
 // the others, while the stack is small (Go specification, Program initialization: a package

@@ -27,7 +27,7 @@ func Check(k Kernel, cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) pl
 	asked := j.meant(questions(cfg, seen, d))
 	var out plan.Deviations
 	for i, answer := range j.kernel.Ask(queries(asked, question.query)...) {
-		if dev, wrong := j.deviation(asked[i], answer.Route, answer.Err); wrong {
+		if dev, wrong := j.deviation(asked[i], answer); wrong {
 			out = append(out, dev)
 		}
 	}
@@ -61,7 +61,7 @@ func (j judge) meant(all []question) []question {
 		if isSpoof(q) {
 			answer := answers[0]
 			answers = answers[1:]
-			if isVerdict(answer.Err) || answer.Err == nil && !answer.Route.Uses(q.other.Index) {
+			if answer.Refused() || answer.Err == nil && !answer.Route.Uses(q.other.Index) {
 				continue
 			}
 		}
@@ -70,27 +70,21 @@ func (j judge) meant(all []question) []question {
 	return meant
 }
 
-// isVerdict tells a refusal by the kernel from an answer that was lost.
-func isVerdict(err error) bool {
-	_, errno := errors.AsType[unix.Errno](err)
-	return errno
-}
-
 // deviation says what is wrong with an answer, if anything.
-func (j judge) deviation(q question, answer fib.Route, err error) (plan.Deviation, bool) {
-	j.seen.NameHops([]fib.Route{answer})
-	if q.right(answer, err) {
+func (j judge) deviation(q question, answer fib.Answer) (plan.Deviation, bool) {
+	j.seen.NameHops([]fib.Route{answer.Route})
+	if q.right(answer.Route, answer.Err) {
 		return plan.Deviation{}, false
 	}
-	dev := plan.Deviation{Kind: plan.Asymmetric, What: q.what(), Want: q.want(), Got: q.got(answer, err)}
-	if err != nil && !isVerdict(err) {
+	dev := plan.Deviation{Kind: plan.Asymmetric, What: q.what(), Want: q.want(), Got: q.got(answer.Route, answer.Err)}
+	if answer.Err != nil && !answer.Refused() {
 		return dev, true // there is nothing to explain
 	}
 	if q.kind == in || q.kind == spoof {
 		dev.Decides = j.wayBack(q)
 		return dev, true
 	}
-	rule, text := j.decides(q, answer, err)
+	rule, text := j.decides(q, answer.Route, answer.Err)
 	if foreign(rule) {
 		dev.Kind = plan.Foreign
 	}

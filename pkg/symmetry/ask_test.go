@@ -20,32 +20,27 @@ import (
 type script struct {
 	t       *testing.T
 	site    site
-	answers map[fib.Query]answer
+	answers map[fib.Query]fib.Answer
 	asked   []fib.Query
-}
-
-type answer struct {
-	route fib.Route
-	err   error
 }
 
 // scripted makes a kernel that answers everything rightly.
 func scripted(t *testing.T, s site) *script {
 	t.Helper()
-	k := &script{t: t, site: s, answers: map[fib.Query]answer{}}
+	k := &script{t: t, site: s, answers: map[fib.Query]fib.Answer{}}
 	for _, q := range questions(s.cfg, s.seen, s.plan) {
 		k.answers[q.query()] = right(q)
 		if q.kind == spoof { // the other NIC really answers the remote
-			k.answers[fib.Query{To: q.remote, From: q.local}] = answer{route: leaving(q.other, netip.Addr{}, unix.RT_TABLE_MAIN)}
+			k.answers[q.answered()] = fib.Answer{Route: leaving(q.other, netip.Addr{}, unix.RT_TABLE_MAIN)}
 		}
 	}
 	return k
 }
 
-func right(q question) answer {
+func right(q question) fib.Answer {
 	switch q.kind {
 	case spoof:
-		return answer{err: unix.EXDEV}
+		return fib.Answer{Err: unix.EXDEV}
 	case in:
 		return delivered()
 	default:
@@ -53,12 +48,12 @@ func right(q question) answer {
 		if len(q.exit) > 0 {
 			hop = q.exit[len(q.exit)-1]
 		}
-		return answer{route: leaving(device{Index: hop.Index}, hop.Gateway, plan.TableBase)}
+		return fib.Answer{Route: leaving(device{Index: hop.Index}, hop.Gateway, plan.TableBase)}
 	}
 }
 
-func delivered() answer {
-	return answer{route: fib.Route{Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Hops: []fib.Hop{{Index: 1}}}}
+func delivered() fib.Answer {
+	return fib.Answer{Route: fib.Route{Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL, Hops: []fib.Hop{{Index: 1}}}}
 }
 
 // leaving is a route out of a NIC, without the NIC's name, as the kernel has it.
@@ -82,9 +77,9 @@ func (k *script) answer(q fib.Query) fib.Answer {
 	if !ok {
 		k.t.Errorf("asked %+v, which is not in the script", q)
 	}
-	a.route.Family = fib.FamilyOf(q.To)
-	a.route.Hops = slices.Clone(a.route.Hops)
-	return fib.Answer{Route: a.route, Err: a.err}
+	a.Route.Family = fib.FamilyOf(q.To)
+	a.Route.Hops = slices.Clone(a.Route.Hops)
+	return a
 }
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -139,7 +134,7 @@ func TestJudging(t *testing.T) {
 	)
 	for _, tc := range []struct {
 		name    string
-		answers map[fib.Query]answer
+		answers map[fib.Query]fib.Answer
 		rules   []fib.Rule // of somebody else
 		kind    plan.Kind
 		want    string // empty: nothing is wrong
@@ -147,32 +142,32 @@ func TestJudging(t *testing.T) {
 		// Outwards.
 		{
 			name:    "out of the wrong NIC",
-			answers: map[fib.Query]answer{outward: {route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
 			kind:    plan.Asymmetric,
 			want:    outText + "out of eth0 through 10.244.0.1; decided by " + main,
 		},
 		{
 			name:    "through the wrong gateway",
-			answers: map[fib.Query]answer{outward: {route: leaving(net1, ip("10.20.30.2"), 7300)}},
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(net1, ip("10.20.30.2"), 7300)}},
 			kind:    plan.Asymmetric,
 			want:    outText + "out of net1 through 10.20.30.2; decided by " + ours,
 		},
 		{
 			name:    "on the link, where there is a gateway",
-			answers: map[fib.Query]answer{outward: {route: leaving(net1, netip.Addr{}, 7300)}},
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(net1, netip.Addr{}, 7300)}},
 			kind:    plan.Asymmetric,
 			want:    outText + "out of net1, on-link; decided by " + ours,
 		},
 		{
 			name:    "by the rule of somebody else",
-			answers: map[fib.Query]answer{outward: {route: leaving(eth0, ip("10.244.0.1"), 100)}},
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), 100)}},
 			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, From: netip.MustParsePrefix("10.20.0.0/16"), Action: fib.Lookup, Table: 100, Protocol: unix.RTPROT_STATIC}},
 			kind:    plan.Foreign,
 			want:    outText + `out of eth0 through 10.244.0.1; decided by the rule "50: from 10.20.0.0/16 lookup 100 proto static"`,
 		},
 		{
 			name:    "by a table that no rule leads to",
-			answers: map[fib.Query]answer{outward: {route: leaving(eth0, ip("10.244.0.1"), 100)}},
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), 100)}},
 			rules: []fib.Rule{
 				{Family: fib.V6, Action: fib.Lookup, Table: 100},
 				{Family: fib.V4, IIF: "eth0", Action: fib.Lookup, Table: 100},
@@ -185,127 +180,127 @@ func TestJudging(t *testing.T) {
 		},
 		{
 			name:    "refused as unreachable",
-			answers: map[fib.Query]answer{outward: {err: unix.ENETUNREACH}},
+			answers: map[fib.Query]fib.Answer{outward: {Err: unix.ENETUNREACH}},
 			kind:    plan.Asymmetric,
 			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "32765: from 10.20.30.5 unreachable proto 73"`,
 		},
 		{
 			name:    "refused by a route that is asked before",
-			answers: map[fib.Query]answer{outward: {err: unix.EHOSTUNREACH}},
+			answers: map[fib.Query]fib.Answer{outward: {Err: unix.EHOSTUNREACH}},
 			kind:    plan.Asymmetric,
 			want:    outText + "refused as unreachable (EHOSTUNREACH); decided by an unreachable or prohibit route in a table that is asked before",
 		},
 		{
 			name:    "prohibited",
-			answers: map[fib.Query]answer{outward: {err: unix.EACCES}},
+			answers: map[fib.Query]fib.Answer{outward: {Err: unix.EACCES}},
 			kind:    plan.Asymmetric,
 			want:    outText + "permission denied; decided by an unreachable or prohibit route in a table that is asked before",
 		},
 		{
 			name:    "refused by somebody else's rule",
-			answers: map[fib.Query]answer{outward: {err: unix.ENETUNREACH}},
+			answers: map[fib.Query]fib.Answer{outward: {Err: unix.ENETUNREACH}},
 			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, To: netip.MustParsePrefix("192.0.2.0/24"), Action: fib.Unreachable, Protocol: unix.RTPROT_STATIC}},
 			kind:    plan.Foreign,
 			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "50: from all to 192.0.2.0/24 unreachable proto static"`,
 		},
 		{
 			name:    "an answer without a way",
-			answers: map[fib.Query]answer{outward: {route: fib.Route{Dst: fib.Host(ip(remote)), Type: unix.RTN_BLACKHOLE, Table: unix.RT_TABLE_MAIN}}},
+			answers: map[fib.Query]fib.Answer{outward: {Route: fib.Route{Dst: fib.Host(ip(remote)), Type: unix.RTN_BLACKHOLE, Table: unix.RT_TABLE_MAIN}}},
 			kind:    plan.Asymmetric,
 			want:    outText + "no way (blackhole 192.0.2.254); decided by " + main,
 		},
 		{
 			name:    "the pod has the remote by now",
-			answers: map[fib.Query]answer{outward: delivered()},
+			answers: map[fib.Query]fib.Answer{outward: delivered()},
 			kind:    plan.Asymmetric,
 			want:    outText + `delivered; decided by the rule "0: from all lookup local proto kernel"`,
 		},
 		// Inwards.
 		{
 			name:    "refused by the filter of older kernels",
-			answers: map[fib.Query]answer{inward: {err: unix.EXDEV}},
+			answers: map[fib.Query]fib.Answer{inward: {Err: unix.EXDEV}},
 			kind:    plan.Asymmetric,
 			want:    inText + "refused by the reverse-path filter (EXDEV); decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
 		},
 		{
 			name:    "refused by newer kernels, without a cause",
-			answers: map[fib.Query]answer{inward: {err: unix.EINVAL}},
+			answers: map[fib.Query]fib.Answer{inward: {Err: unix.EINVAL}},
 			kind:    plan.Asymmetric,
 			want: inText + "refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; " +
 				"decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
 		},
 		{
 			name:    "routed on, where it should be delivered",
-			answers: map[fib.Query]answer{inward: {route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
+			answers: map[fib.Query]fib.Answer{inward: {Route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
 			kind:    plan.Asymmetric,
 			want:    inText + "out of eth0 through 10.244.0.1; decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
 		},
 		// Bound to the device.
 		{
 			name:    "no route at all: believed on-link",
-			answers: map[fib.Query]answer{ofBound: {route: leaving(net1, netip.Addr{}, unix.RT_TABLE_UNSPEC)}},
+			answers: map[fib.Query]fib.Answer{ofBound: {Route: leaving(net1, netip.Addr{}, unix.RT_TABLE_UNSPEC)}},
 			kind:    plan.Asymmetric,
 			want:    boundText + "out of net1, on-link; decided by no route at all: of a socket bound to a device IPv4 then believes every remote on-link",
 		},
 		{
 			name:    "through another gateway",
-			answers: map[fib.Query]answer{ofBound: {route: leaving(net1, ip("10.20.30.2"), 7300)}},
+			answers: map[fib.Query]fib.Answer{ofBound: {Route: leaving(net1, ip("10.20.30.2"), 7300)}},
 			kind:    plan.Asymmetric,
 			want: boundText + `out of net1 through 10.20.30.2; decided by the rule "32765: from all oif net1 lookup 7300 proto 73" ` +
 				`and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`,
 		},
 		{
 			name:    "refused, by no rule",
-			answers: map[fib.Query]answer{ofBound: {err: unix.ENETUNREACH}},
+			answers: map[fib.Query]fib.Answer{ofBound: {Err: unix.ENETUNREACH}},
 			kind:    plan.Asymmetric,
 			want:    boundText + "refused as unreachable (ENETUNREACH)",
 		},
 		// Forged.
 		{
 			name:    "let in",
-			answers: map[fib.Query]answer{forged: delivered()},
+			answers: map[fib.Query]fib.Answer{forged: delivered()},
 			kind:    plan.Asymmetric,
 			want:    spoofText + "delivered; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
 		},
 		{
 			name:    "routed on is let in, too",
-			answers: map[fib.Query]answer{forged: {route: leaving(eth0, netip.Addr{}, unix.RT_TABLE_MAIN)}},
+			answers: map[fib.Query]fib.Answer{forged: {Route: leaving(eth0, netip.Addr{}, unix.RT_TABLE_MAIN)}},
 			kind:    plan.Asymmetric,
 			want:    spoofText + "delivered; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
 		},
 		{
 			name:    "refused for another reason",
-			answers: map[fib.Query]answer{forged: {err: unix.EHOSTUNREACH}},
+			answers: map[fib.Query]fib.Answer{forged: {Err: unix.EHOSTUNREACH}},
 			kind:    plan.Asymmetric,
 			want:    spoofText + "refused as unreachable (EHOSTUNREACH); decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
 		},
 		{
 			name:    "refused by newer kernels is refused",
-			answers: map[fib.Query]answer{forged: {err: unix.EINVAL}},
+			answers: map[fib.Query]fib.Answer{forged: {Err: unix.EINVAL}},
 		},
 		{
 			name:    "not forged, for this NIC answers the remote itself",
-			answers: map[fib.Query]answer{forged: delivered(), back: {route: leaving(net1, netip.Addr{}, 7300)}},
+			answers: map[fib.Query]fib.Answer{forged: delivered(), back: {Route: leaving(net1, netip.Addr{}, 7300)}},
 		},
 		{
 			name:    "not forged, for nobody answers the remote",
-			answers: map[fib.Query]answer{forged: delivered(), back: {err: unix.ENETUNREACH}},
+			answers: map[fib.Query]fib.Answer{forged: delivered(), back: {Err: unix.ENETUNREACH}},
 		},
 		{
 			name:    "not told whether it is forged: it is asked",
-			answers: map[fib.Query]answer{forged: {err: unix.ENETUNREACH}, back: {err: lost}},
+			answers: map[fib.Query]fib.Answer{forged: {Err: unix.ENETUNREACH}, back: {Err: lost}},
 			kind:    plan.Asymmetric,
 			want:    spoofText + "refused as unreachable (ENETUNREACH); decided by the way back to 10.244.0.4, " + lost.Error(),
 		},
 		{
 			name:    "lost, which needs no explanation",
-			answers: map[fib.Query]answer{inward: {err: lost}},
+			answers: map[fib.Query]fib.Answer{inward: {Err: lost}},
 			kind:    plan.Asymmetric,
 			want:    inText + lost.Error(),
 		},
 		{
 			name:    "an error of the way there and not of the kernel's routing",
-			answers: map[fib.Query]answer{outward: {err: lost}},
+			answers: map[fib.Query]fib.Answer{outward: {Err: lost}},
 			kind:    plan.Asymmetric,
 			want:    outText + lost.Error(),
 		},
@@ -345,7 +340,7 @@ func TestForgedOfSeveral(t *testing.T) {
 		for name := range remotes {
 			k.answers[fib.Query{To: ip(locals[name]), From: ip(remotes[name]), IIF: 3}] = delivered()
 		}
-		k.answers[fib.Query{To: ip(remotes[idle]), From: ip(locals[idle])}] = answer{route: leaving(device{Index: 3}, netip.Addr{}, 7300)}
+		k.answers[fib.Query{To: ip(remotes[idle]), From: ip(locals[idle])}] = fib.Answer{Route: leaving(device{Index: 3}, netip.Addr{}, 7300)}
 		wrong := Check(k, s.cfg, s.seen, s.plan)
 		if want := "forged packets from " + remotes[answering] + " for " + answering; len(wrong) != 1 || !strings.HasPrefix(wrong[0].What, want) {
 			t.Errorf("where %s answers: want %s, got:\n%s", answering, want, wrong.Details())
@@ -358,8 +353,8 @@ func TestForgedOfSeveral(t *testing.T) {
 func TestWayBackRefused(t *testing.T) {
 	s := newSite(t, pair(), "", `{"ips": [{"address": "10.20.30.5/24"}]}`)
 	k := scripted(t, s)
-	k.answers[fib.Query{To: ip(local), From: ip(gateway), IIF: 3}] = answer{err: unix.EINVAL}
-	k.answers[fib.Query{To: ip(gateway), From: ip(local)}] = answer{err: unix.ENETUNREACH}
+	k.answers[fib.Query{To: ip(local), From: ip(gateway), IIF: 3}] = fib.Answer{Err: unix.EINVAL}
+	k.answers[fib.Query{To: ip(gateway), From: ip(local)}] = fib.Answer{Err: unix.ENETUNREACH}
 	want := lines(`
 		packets from 10.20.30.5 to 10.20.30.1: want out of net1, on-link, got refused as unreachable (ENETUNREACH); decided by the rule "32765: from 10.20.30.5 unreachable proto 73"
 		packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: want delivered, got refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; decided by the way back to 10.20.30.1, refused as unreachable (ENETUNREACH), by the rule "32765: from 10.20.30.5 unreachable proto 73"`)
@@ -375,9 +370,9 @@ func TestEveryDeviation(t *testing.T) {
 	k := scripted(t, s)
 	for q := range k.answers {
 		if q.IIF == 0 && q.From != ip("10.244.0.5") {
-			k.answers[q] = answer{err: unix.ENETUNREACH}
+			k.answers[q] = fib.Answer{Err: unix.ENETUNREACH}
 		} else if q.IIF != 0 {
-			k.answers[q] = answer{route: leaving(device{Index: 2}, netip.Addr{}, unix.RT_TABLE_MAIN)}
+			k.answers[q] = fib.Answer{Route: leaving(device{Index: 2}, netip.Addr{}, unix.RT_TABLE_MAIN)}
 		}
 	}
 	var want, got []string

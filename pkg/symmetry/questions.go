@@ -51,7 +51,7 @@ func deviceOf(l fib.Link) device { return device{l.Index, l.Name} }
 func (q question) query() fib.Query {
 	switch q.kind {
 	case out:
-		return fib.Query{To: q.remote, From: q.local}
+		return q.answered()
 	case bound:
 		return fib.Query{To: q.remote, OIF: q.nic.Index}
 	default:
@@ -59,7 +59,7 @@ func (q question) query() fib.Query {
 	}
 }
 
-// answered is how the answer to the packet would go.
+// answered asks how packets from local to remote go: for spoof, the answers to the forged one.
 func (q question) answered() fib.Query { return fib.Query{To: q.remote, From: q.local} }
 
 // questions lists what is asked of a plan.

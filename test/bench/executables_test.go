@@ -116,8 +116,7 @@ func buildC(t testing.TB, dir, name string) string {
 }
 
 // install copies an executable, as it gets onto a node. The file that a linker has written
-// lies in the page cache in single pages, a copied one in large ones (folios): each run of
-// it is up to a tenth faster.
+// lies in the page cache in single pages, a copied one in large folios: it runs faster.
 func install(t testing.TB, from, to string) string {
 	t.Helper()
 	data, err := os.ReadFile(from)

@@ -71,7 +71,7 @@ func TestCounts(t *testing.T) {
 func (l limit) hold(t *testing.T, n counts) {
 	t.Helper()
 	within(t, total(n.systemCalls), l.systemCalls, "system calls: "+listed(n.systemCalls))
-	within(t, len(n.netlink), l.roundTrips, "netlink round trips: "+listed(n.kinds()))
+	within(t, len(n.netlink), l.roundTrips, "netlink round trips, with these messages: "+listed(n.kinds()))
 	if n.allocations > 0 {
 		within(t, n.allocations, l.allocations, "allocations (GODEBUG=inittrace=1 shows those before main)")
 		within(t, n.bytes>>10, l.kilobytes, "KiB allocated")
