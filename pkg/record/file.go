@@ -150,10 +150,14 @@ func makeDirs(path string) error {
 			err = makeDir(path)
 		}
 	}
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	if !errors.Is(err, fs.ErrExist) {
+		return err
 	}
-	return err
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return &fs.PathError{Op: "mkdir", Path: path, Err: unix.ENOTDIR}
+	}
+	return nil
 }
 
 func makeDir(path string) error {

@@ -650,6 +650,10 @@ func TestUsable(t *testing.T) {
 			t.Errorf("%s is usable", name)
 		}
 	}
+	// The README has these words.
+	if err, want := NewStore(file).Usable(), "mkdir "+file+": not a directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
 }
 
 func TestFind(t *testing.T) {
