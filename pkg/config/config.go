@@ -110,8 +110,7 @@ type Attachment struct {
 
 // Result is the part of prevResult that routing depends on.
 type Result struct {
-	// Raw is prevResult as the runtime wrote it.
-	Raw        []byte
+	CNIVersion string // may be empty
 	Interfaces []Interface
 	IPs        []IP
 	Routes     []ResultRoute

@@ -1,11 +1,6 @@
 package config
 
-import (
-	"errors"
-	"strings"
-
-	"github.com/symroute/symroute/pkg/jsontext"
-)
+import "strings"
 
 // A Fault is one thing that is wrong in a configuration.
 type Fault struct {
@@ -51,9 +46,6 @@ type DecodeError struct {
 
 // Error says what is wrong with the JSON, and where.
 func (e *DecodeError) Error() string {
-	if syntax, ok := errors.AsType[*jsontext.SyntaxError](e.Err); ok {
-		return "configuration is not JSON: " + syntax.Error()
-	}
 	return "configuration is not a JSON object: " + e.Err.Error()
 }
 

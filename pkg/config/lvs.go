@@ -38,7 +38,7 @@ func readLVS(v value) (*LVS, bool) {
 		ReplyBy: optional(o.get("replyBy"), readDeviceName, ""),
 		Device:  optional(o.get("device"), readDeviceName, ""),
 	}
-	if vips.absent() || (vips.kind() == '[' && len(vips.list("addresses")) == 0) {
+	if list, ok := vips.json.([]any); vips.absent() || ok && len(list) == 0 {
 		vips.fault(`names no address; write those of the virtual services, such as ["192.0.2.10"]`)
 	}
 	if modeOK && mode == LVSDirect && l.Device != "" {

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/json"
+	"fmt"
 	"math"
 	"net/netip"
 	"path"
@@ -38,7 +40,6 @@ func Parse(data []byte) (*Config, error) {
 // readConfig reads all keys of the top level.
 func readConfig(top object) *Config {
 	top.refuseNearMisses()
-	top.once(ownKeys()...)
 	c := &Config{
 		CNIVersion:        optional(top.get("cniVersion"), value.text, ""),
 		Network:           optional(top.get("name"), readNetworkName, ""),
@@ -86,11 +87,7 @@ func readNetworkName(v value) (string, bool) {
 
 // readRPFilter reads a mode by its name or by the kernel's number.
 func readRPFilter(v value) (RPFilter, bool) {
-	word := string(v.raw)
-	if v.kind() == '"' {
-		word, _ = v.text()
-	}
-	switch word {
+	switch fmt.Sprint(v.json) {
 	case "strict", "1":
 		return RPFilterStrict, true
 	case "loose", "2":
@@ -110,7 +107,6 @@ func readInterfaces(v value) (map[string]RPFilter, bool) {
 	if !ok {
 		return nil, false
 	}
-	o.once(o.keys()...)
 	var modes map[string]RPFilter
 	for _, name := range o.keys() {
 		device := o.get(name)
@@ -178,7 +174,7 @@ func readViaMain(v value) (netip.Prefix, bool) {
 
 // readTable reads the number of a routing table that is free for us to use.
 func readTable(v value) (uint32, bool) {
-	if string(v.raw) == "0" {
+	if v.json == json.Number("0") {
 		v.fault("0 is not a table; remove the key to have one chosen, or write a number from 1")
 		return 0, false
 	}

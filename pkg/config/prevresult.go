@@ -1,40 +1,29 @@
 package config
 
 import (
-	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
+	"strconv"
 	"strings"
-
-	"github.com/symroute/symroute/pkg/jsontext"
 )
 
-// JSON returns the result as it came, with cniVersion put in where it names
-// none. Nothing else is changed: no field is lost, not even an unknown one.
-func (r *Result) JSON(cniVersion string) []byte {
-	quoted := jsontext.AppendString(nil, cniVersion)
-	members := jsontext.Members(r.Raw)
-	named := slices.DeleteFunc(slices.Clone(members), func(m jsontext.Member) bool { return m.Key != "cniVersion" })
-	switch {
-	case cniVersion == "":
-		return bytes.Clone(r.Raw)
-	case slices.ContainsFunc(named, func(m jsontext.Member) bool { return !empty(m.Value) }):
-		return bytes.Clone(r.Raw)
-	case len(named) > 0:
-		last := named[len(named)-1]
-		return slices.Concat(r.Raw[:last.End-len(last.Value)], quoted, r.Raw[last.End:])
-	case len(members) > 0:
-		start := bytes.IndexByte(r.Raw, '{') + 1
-		return slices.Concat(r.Raw[:start], []byte(`"cniVersion":`), quoted, []byte(","), r.Raw[start:])
+// PrevResult returns the prevResult of a configuration as it came, with cniVersion put in where
+// it names none. Nothing else is changed: no field is lost, not even an unknown one.
+func PrevResult(data []byte, c *Config) ([]byte, error) {
+	var conf struct {
+		PrevResult json.RawMessage `json:"prevResult"`
 	}
-	return slices.Concat([]byte(`{"cniVersion":`), quoted, []byte("}"))
-}
-
-// empty reports whether a version is as good as absent.
-func empty(version []byte) bool {
-	return string(version) == "null" || string(version) == `""`
+	if err := json.Unmarshal(data, &conf); err != nil || c.Prev.CNIVersion != "" || c.CNIVersion == "" {
+		return conf.PrevResult, err
+	}
+	var result map[string]json.RawMessage
+	if err := json.Unmarshal(conf.PrevResult, &result); err != nil {
+		return nil, err
+	}
+	result["cniVersion"] = []byte(strconv.Quote(c.CNIVersion))
+	return json.Marshal(result)
 }
 
 // readResult reads prevResult. The versions of the specification from 0.3.0 to
@@ -45,10 +34,9 @@ func readResult(v value) (*Result, bool) {
 	if !ok {
 		return nil, false
 	}
-	optional(o.get("cniVersion"), value.text, "")
 	interfaces := o.get("interfaces").list("interfaces")
 	return &Result{
-		Raw:        bytes.Clone(v.raw),
+		CNIVersion: optional(o.get("cniVersion"), value.text, ""),
 		Interfaces: each(interfaces, readResultInterface),
 		IPs: distinctBy(o.get("ips").list("addresses"), "has the same address as",
 			readIP(len(interfaces)), ipIdentity),
@@ -140,7 +128,7 @@ func readIndex(n int) func(value) (int, bool) {
 // readNextHop reads a next hop; the unspecified address and "" stand for none,
 // which is how some plugins write it.
 func readNextHop(v value) (netip.Addr, bool) {
-	if string(v.raw) == `""` {
+	if v.json == "" {
 		return netip.Addr{}, true
 	}
 	a, ok := v.address()

@@ -2,51 +2,60 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/symroute/symroute/pkg/jsontext"
 )
 
-// This file is the strict reading of a configuration. encoding/json into structs
-// would match keys whatever their case, take null for anything, and stop at the
-// first value of a wrong type.
+// This file is the strict reading of a configuration, of the values that encoding/json has
+// decoded. Decoding into structs would match keys whatever their case, and stop at the first
+// value of a wrong type.
 
 // A value is one JSON value together with the path of its key and the list
 // that its faults go to.
 type value struct {
 	path   string
-	raw    []byte // valid JSON without white space around it; empty where the key is absent
+	json   any // as encoding/json decodes it, numbers as json.Number; nil where the key is absent
 	faults *Faults
 }
 
 // An object is a value whose members have been told apart.
 type object struct {
 	value
-	members []jsontext.Member
+	members map[string]any
 }
 
 // decodeTop decodes a whole configuration, whose faults go to faults.
 func decodeTop(data []byte, faults *Faults) (object, error) {
-	top := value{raw: bytes.TrimSpace(data), faults: faults}
-	if len(top.raw) == 0 {
-		return object{}, &DecodeError{errors.New("standard input is empty")}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	top := value{faults: faults}
+	err := dec.Decode(&top.json)
+	if err == nil {
+		if _, err = dec.Token(); err == nil {
+			err = errors.New("there is more behind it")
+		} else if errors.Is(err, io.EOF) {
+			err = nil
+		}
 	}
-	if err := jsontext.Check(data); err != nil {
+	if err != nil {
 		return object{}, &DecodeError{err}
 	}
-	if top.kind() != '{' {
+	members, ok := top.json.(map[string]any)
+	if !ok {
 		return object{}, &DecodeError{errors.New("it is " + top.describe())}
 	}
-	return object{top, jsontext.Members(top.raw)}, nil
+	return object{top, members}, nil
 }
 
 // absent reports whether the key is not there, or null, which means the same.
-func (v value) absent() bool { return len(v.raw) == 0 }
+func (v value) absent() bool { return v.json == nil }
 
 // fault records that something is wrong with v.
 func (v value) fault(format string, args ...any) {
@@ -89,60 +98,26 @@ func bestEffort[T any](v value, read func(value) (T, bool), def T) T {
 
 // object reads an object.
 func (v value) object() (object, bool) {
-	if v.kind() != '{' {
+	members, ok := v.json.(map[string]any)
+	if !ok {
 		v.wrongKind("an object")
-		return object{value: v}, false
 	}
-	return object{v, jsontext.Members(v.raw)}, true
+	return object{v, members}, ok
 }
 
-// get returns the value of a key: the last one where it is repeated, as
-// encoding/json has it.
+// get returns the value of a key.
 func (o object) get(key string) value {
-	v := value{path: child(o.path, key), faults: o.faults}
-	for _, m := range o.members {
-		if m.Key == key {
-			v.raw = m.Value
-		}
-	}
-	if v.kind() == 'n' {
-		v.raw = nil
-	}
-	return v
+	return value{path: child(o.path, key), json: o.members[key], faults: o.faults}
 }
 
-// keys returns the keys, each once, in the order they were written.
-func (o object) keys() []string {
-	var keys []string
-	for _, m := range o.members {
-		if !slices.Contains(keys, m.Key) {
-			keys = append(keys, m.Key)
-		}
-	}
-	return keys
-}
+// keys returns the keys in their order.
+func (o object) keys() []string { return slices.Sorted(maps.Keys(o.members)) }
 
-// only makes every key but the given ones a fault, and every repeated one.
+// only makes every key but the given ones a fault.
 func (o object) only(known ...string) {
 	for _, key := range o.keys() {
 		if v := o.get(key); !v.absent() && !slices.Contains(known, key) {
 			v.fault("is not a key here; write one of %s", strings.Join(known, ", "))
-		}
-	}
-	o.once(known...)
-}
-
-// once makes it a fault when one of the keys is repeated.
-func (o object) once(keys ...string) {
-	for _, key := range keys {
-		n := 0
-		for _, m := range o.members {
-			if m.Key == key {
-				n++
-			}
-		}
-		if n > 1 {
-			o.get(key).fault("is written %d times; leave one", n)
 		}
 	}
 }
@@ -152,25 +127,24 @@ func (v value) list(what string) []value {
 	if v.absent() {
 		return nil
 	}
-	if v.kind() != '[' {
+	list, ok := v.json.([]any)
+	if !ok {
 		v.wrongKind("a list of " + what + v.asList())
 		return nil
 	}
-	raws := jsontext.Elements(v.raw)
-	elements := make([]value, len(raws))
-	for i, raw := range raws {
-		elements[i] = value{path: element(v.path, i), raw: raw, faults: v.faults}
+	elements := make([]value, len(list))
+	for i, e := range list {
+		elements[i] = value{path: element(v.path, i), json: e, faults: v.faults}
 	}
 	return elements
 }
 
 // asList is the advice for a single string that stands where a list must.
 func (v value) asList() string {
-	if v.kind() != '"' {
-		return ""
+	if s, ok := v.json.(string); ok {
+		return " such as [" + quote(s) + "]"
 	}
-	s, _ := v.text()
-	return " such as [" + quote(s) + "]"
+	return ""
 }
 
 // each reads every element of a list.
@@ -209,7 +183,7 @@ func distinctBy[T any, K comparable](list []value, same string, read func(value)
 
 // text reads a string.
 func (v value) text() (string, bool) {
-	s, ok := jsontext.Text(v.raw)
+	s, ok := v.json.(string)
 	if !ok {
 		v.wrongKind("a string")
 	}
@@ -227,23 +201,17 @@ func (v value) nonEmpty() (string, bool) {
 
 // boolean reads true or false.
 func (v value) boolean() (bool, bool) {
-	switch string(v.raw) {
-	case "true":
-		return true, true
-	case "false":
-		return false, true
+	b, ok := v.json.(bool)
+	if !ok {
+		v.wrongKind("true or false, without quotes")
 	}
-	v.wrongKind("true or false, without quotes")
-	return false, false
+	return b, ok
 }
 
 // oneOf reads one of the given words.
 func oneOf[T ~string](words ...T) func(value) (T, bool) {
 	return func(v value) (T, bool) {
-		var s string
-		if v.kind() == '"' {
-			s, _ = v.text()
-		}
+		s, _ := v.json.(string)
 		if i := slices.Index(words, T(s)); i >= 0 {
 			return words[i], true
 		}
@@ -261,8 +229,8 @@ func oneOf[T ~string](words ...T) func(value) (T, bool) {
 func between(least, most uint32) func(value) (uint32, bool) {
 	return func(v value) (uint32, bool) {
 		n, ok := v.whole(least, most)
-		switch {
-		case v.kind() == '"':
+		switch _, quoted := v.json.(string); {
+		case quoted:
 			v.wrongKind(fmt.Sprintf("a whole number from %d to %d, without quotes", least, most))
 		case !ok:
 			v.wrongKind(fmt.Sprintf("a whole number from %d to %d", least, most))
@@ -273,7 +241,8 @@ func between(least, most uint32) func(value) (uint32, bool) {
 
 // whole returns the number that v is, where it is whole and from least to most.
 func (v value) whole(least, most uint32) (uint32, bool) {
-	n, err := strconv.ParseUint(string(v.raw), 10, 32)
+	number, _ := v.json.(json.Number)
+	n, err := strconv.ParseUint(number.String(), 10, 32)
 	if err != nil || uint32(n) < least || uint32(n) > most {
 		return 0, false
 	}
@@ -285,32 +254,21 @@ func (v value) wrongKind(want string) {
 	v.fault("must be %s, not %s", want, v.describe())
 }
 
-// kind returns the first byte of the value, which tells its type; '0' stands
-// for all numbers, and 0 for an absent value.
-func (v value) kind() byte {
-	switch {
-	case len(v.raw) == 0:
-		return 0
-	case v.raw[0] == '-' || v.raw[0] >= '0' && v.raw[0] <= '9':
-		return '0'
-	}
-	return v.raw[0]
-}
-
 // describe says what v is in words.
 func (v value) describe() string {
-	switch v.kind() {
-	case '{':
+	switch x := v.json.(type) {
+	case map[string]any:
 		return "an object"
-	case '[':
+	case []any:
 		return "a list"
-	case '"':
-		s, _ := v.text()
-		return "the string " + quote(s)
-	case '0':
-		return "the number " + clip(string(v.raw))
+	case string:
+		return "the string " + quote(x)
+	case json.Number:
+		return "the number " + clip(x.String())
+	case nil:
+		return "null"
 	}
-	return string(v.raw) // true, false, null
+	return fmt.Sprint(v.json) // true, false
 }
 
 // longest is how much of a value a message repeats, in bytes.

@@ -6,48 +6,43 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
 // ErrMalformed is returned for a netlink message that is shorter than it says.
 var ErrMalformed = errors.New("malformed netlink message")
 
-const attrHeader = 4 // struct rtattr: length and type, 16 bits each
-
 // attr is one netlink attribute: its type without the flag bits, and its value.
 type attr struct {
 	kind  uint16
 	value []byte
-	whole []byte // header and value, as the kernel wrote them
+	flags uint16 // NLA_F_*
 }
 
-// attrs walks the attributes of a message. A truncated attribute ends the walk
-// with ErrMalformed.
+// attrs walks the attributes of a message. One that is cut off is ErrMalformed.
 func attrs(b []byte) iter.Seq2[attr, error] {
 	return func(yield func(attr, error) bool) {
-		for len(b) >= attrHeader {
-			n := int(binary.NativeEndian.Uint16(b))
-			if n < attrHeader || n > len(b) {
-				yield(attr{}, fmt.Errorf("%w: attribute of %d bytes in %d", ErrMalformed, n, len(b)))
+		for len(b)%unix.RTA_ALIGNTO != 0 { // ParseRouteAttr takes it for granted that there is padding
+			b = append(b[:len(b):len(b)], 0)
+		}
+		parsed, err := nl.ParseRouteAttr(b)
+		if err != nil {
+			yield(attr{}, fmt.Errorf("%w: %w", ErrMalformed, err))
+			return
+		}
+		const flags = unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER
+		for _, a := range parsed {
+			if !yield(attr{kind: a.Attr.Type &^ flags, value: a.Value, flags: a.Attr.Type & flags}, nil) {
 				return
 			}
-			kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
-			if !yield(attr{kind: kind, value: b[attrHeader:n], whole: b[:n]}, nil) {
-				return
-			}
-			b = b[min(align(n), len(b)):]
 		}
 	}
 }
 
-func align(n int) int { return (n + 3) &^ 3 }
-
 // raw is the attribute with its padding, ready to stand before others.
-func (a attr) raw() []byte {
-	return slices.Concat(a.whole, make([]byte, align(len(a.whole))-len(a.whole)))
-}
+func (a attr) raw() []byte { return appendAttr(nil, a.kind|a.flags, a.value) }
 
 func (a attr) u32() (uint32, error) {
 	if len(a.value) < 4 {
@@ -87,20 +82,17 @@ func (a attr) prefix(bits uint8) (netip.Prefix, error) {
 func (a attr) text() string { return unix.ByteSliceToString(a.value) }
 
 func appendAttr(b []byte, kind uint16, value []byte) []byte {
-	b = binary.NativeEndian.AppendUint16(b, uint16(attrHeader+len(value)))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = append(b, value...)
-	return append(b, make([]byte, align(len(b))-len(b))...)
+	return append(b, nl.NewRtAttr(int(kind), value).Serialize()...)
 }
 
 func appendU32(b []byte, kind uint16, v uint32) []byte {
-	return appendAttr(b, kind, binary.NativeEndian.AppendUint32(nil, v))
+	return appendAttr(b, kind, nl.Uint32Attr(v))
 }
 
-func appendU8(b []byte, kind uint16, v uint8) []byte { return appendAttr(b, kind, []byte{v}) }
+func appendU8(b []byte, kind uint16, v uint8) []byte { return appendAttr(b, kind, nl.Uint8Attr(v)) }
 
 func appendText(b []byte, kind uint16, s string) []byte {
-	return appendAttr(b, kind, append([]byte(s), 0))
+	return appendAttr(b, kind, nl.ZeroTerminated(s))
 }
 
 func appendAddr(b []byte, kind uint16, a netip.Addr) []byte {

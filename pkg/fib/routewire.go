@@ -280,7 +280,7 @@ func decodeHops(b []byte) ([]Hop, error) {
 			}
 		}
 		hops = append(hops, h)
-		b = b[min(align(n), len(b)):]
+		b = b[min((n+3)&^3, len(b)):]
 	}
 	return hops, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"time"
@@ -273,5 +274,6 @@ func (n *Namespace) set(op plan.Set) error {
 }
 
 func writeSetting(device, key string, value int) error {
-	return writeFile(settingPath(device, key), strconv.Itoa(value))
+	// Not by sysctl.Sysctl, which reads it again: where that fails, it has been written.
+	return os.WriteFile("/proc/sys/"+setting(device, key), []byte(strconv.Itoa(value)), 0)
 }

@@ -407,9 +407,14 @@ func TestApplyWithoutAnswer(t *testing.T) {
 // applyUnanswered carries out an operation without being able to read the
 // kernel's answer.
 func applyUnanswered(ns *Namespace, op plan.Op) (plan.Op, error) {
-	buffer := ns.sock.buffer
-	defer func() { ns.sock.buffer = buffer }()
-	ns.sock.buffer = make([]byte, unix.NLMSG_HDRLEN)
+	sock := ns.sock.handles[unix.NETLINK_ROUTE].Socket
+	_ = sock.SetReceiveTimeout(&unix.Timeval{Usec: 50_000})
+	defer sock.SetReceiveTimeout(&unix.Timeval{}) //nolint:errcheck // it is only noted
+	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	if err := unix.SetsockoptSockFprog(sock.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing}); err != nil {
+		return nil, err
+	}
+	defer unix.SetsockoptInt(sock.GetFd(), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) //nolint:errcheck // as above
 	return ns.Apply(op)
 }
 
@@ -557,7 +562,7 @@ func TestPlaceBesideAdvertisedRoute(t *testing.T) {
 	}
 }
 
-func (n *netns) takeOutAndBack(t *testing.T, ns *Namespace, op plan.TakeOut, before string) {
+func (n *testNS) takeOutAndBack(t *testing.T, ns *Namespace, op plan.TakeOut, before string) {
 	t.Helper()
 	undo, err := ns.Apply(op)
 	if err != nil {

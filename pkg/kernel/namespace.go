@@ -6,15 +6,15 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/containernetworking/plugins/pkg/ns"
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
-
-	"github.com/symroute/symroute/pkg/sysfile"
 )
 
 var (
@@ -29,12 +29,6 @@ var (
 	// ErrUnsteady is returned where others change the pod's network all the time, so
 	// that no whole picture of it can be had.
 	ErrUnsteady = errors.New("the pod's network did not stand still")
-)
-
-// Where a process finds its own network namespace, and the node's.
-const (
-	ownPath  = "/proc/thread-self/ns/net"
-	initPath = "/proc/1/ns/net"
 )
 
 // lockTimeout is how long an invocation waits for others on the same namespace.
@@ -54,24 +48,23 @@ const (
 // Namespace is a network namespace that the calling thread has entered. Close
 // leaves it.
 type Namespace struct {
-	path    string
-	fd      int  // its open description holds the lock
-	home    int  // where the thread came from
-	entered bool // it has left home
-	sock    *socket
+	ns.NetNS                // its open description holds the lock
+	home     netns.NsHandle // where the thread came from
+	entered  bool           // it has left home
+	sock     *socket
 }
 
 // Enter opens the network namespace at a path, locks it against other
 // invocations and moves the calling goroutine's thread into it. It returns
 // ErrGone, ErrHost or ErrBusy, or an error of the system.
 func Enter(path string, lock Lock) (*Namespace, error) {
-	fd, err := open(path)
+	pod, err := open(path)
 	if err != nil {
 		return nil, err
 	}
-	n := &Namespace{path: path, fd: fd}
-	if n.home, err = sysfile.Open(ownPath, unix.O_RDONLY, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("open our own network namespace: %w", err), unix.Close(fd))
+	n := &Namespace{NetNS: pod}
+	if n.home, err = netns.Get(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open our own network namespace: %w", err), pod.Close())
 	}
 	if err = n.notHost(); err == nil {
 		err = n.flock(lock)
@@ -87,63 +80,43 @@ func Enter(path string, lock Lock) (*Namespace, error) {
 
 // open opens a path that must be a network namespace. It never creates
 // anything there.
-func open(path string) (fd int, err error) {
-	if path == "" {
-		return -1, fmt.Errorf("%w: the path is empty", ErrGone)
+func open(path string) (ns.NetNS, error) {
+	pod, err := ns.GetNS(path)
+	_, absent := errors.AsType[ns.NSPathNotExistErr](err)
+	_, other := errors.AsType[ns.NSPathNotNSErr](err)
+	switch {
+	case path == "" || absent || other:
+		return nil, fmt.Errorf("%w: %w", ErrGone, err)
+	case err != nil:
+		return nil, fmt.Errorf("open the network namespace: %w", err)
 	}
-	// O_NONBLOCK: a path that turns out to be a FIFO must not hang us.
-	fd, err = sysfile.Open(path, unix.O_RDONLY|unix.O_NONBLOCK, 0)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
-		return -1, fmt.Errorf("%w: %w", ErrGone, err)
-	}
-	if err != nil {
-		return -1, fmt.Errorf("open the network namespace: %w", err)
-	}
-	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	kind, err := unix.IoctlRetInt(int(pod.Fd()), unix.NS_GET_NSTYPE)
 	switch {
 	case errors.Is(err, unix.ENOTTY), errors.Is(err, unix.EINVAL), err == nil && kind != unix.CLONE_NEWNET:
-		err = fmt.Errorf("%w: %s is something else", ErrGone, path)
+		return nil, errors.Join(fmt.Errorf("%w: %s is something else", ErrGone, path), pod.Close())
 	case err != nil:
-		err = fmt.Errorf("look what %s is: %w", path, err)
-	default:
-		return fd, nil
+		return nil, errors.Join(fmt.Errorf("look what %s is: %w", path, err), pod.Close())
 	}
-	return -1, errors.Join(err, unix.Close(fd))
+	return pod, nil
 }
+
+func (n *Namespace) handle() netns.NsHandle { return netns.NsHandle(n.Fd()) }
 
 // notHost compares a namespace with our own and with that of process 1, by
 // device and inode, for a path says nothing.
 func (n *Namespace) notHost() error {
-	pod, err := inodeOf(n.fd)
+	if n.home.Equal(n.handle()) {
+		return fmt.Errorf("%w: %s is that of this process", ErrHost, n.Path())
+	}
+	init, err := netns.GetFromPid(1)
 	if err != nil {
-		return err
-	}
-	home, err := inodeOf(n.home)
-	if err != nil {
-		return err
-	}
-	if pod == home {
-		return fmt.Errorf("%w: %s is that of %s", ErrHost, n.path, ownPath)
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(initPath, &st); err != nil {
 		return nil //nolint:nilerr // process 1 may be hidden from us; then it is not our host
 	}
-	if (inode{st.Dev, st.Ino}) == pod {
-		return fmt.Errorf("%w: %s is that of %s", ErrHost, n.path, initPath)
+	defer init.Close() //nolint:errcheck // it was only looked at
+	if init.Equal(n.handle()) {
+		return fmt.Errorf("%w: %s is that of process 1", ErrHost, n.Path())
 	}
 	return nil
-}
-
-type inode struct{ dev, ino uint64 }
-
-// inodeOf tells an open network namespace from others.
-func inodeOf(fd int) (inode, error) {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return inode{}, fmt.Errorf("stat the network namespace: %w", err)
-	}
-	return inode{st.Dev, st.Ino}, nil
 }
 
 // flock locks the namespace itself: all its paths share one inode, so that it
@@ -152,27 +125,25 @@ func (n *Namespace) flock(lock Lock) error {
 	if lock == None {
 		return nil
 	}
-	err := unix.Flock(n.fd, int(lock)|unix.LOCK_NB)
+	err := unix.Flock(int(n.Fd()), int(lock)|unix.LOCK_NB)
 	if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 		return lockError(err)
 	}
 	done := make(chan error, 1)
 	go func() {
 		for {
-			err := unix.Flock(n.fd, int(lock))
+			err := unix.Flock(int(n.Fd()), int(lock))
 			if !errors.Is(err, unix.EINTR) {
 				done <- err
 				return
 			}
 		}
 	}()
-	expired := make(chan struct{}) // time.After's has the formats and zones of time linked
-	defer time.AfterFunc(lockTimeout, func() { close(expired) }).Stop()
 	select {
 	case err := <-done:
 		return lockError(err)
-	case <-expired:
-		return fmt.Errorf("%w: %s, for %s", ErrBusy, n.path, lockTimeout)
+	case <-time.After(lockTimeout):
+		return fmt.Errorf("%w: %s, for %s", ErrBusy, n.Path(), lockTimeout)
 	}
 }
 
@@ -185,7 +156,7 @@ func lockError(err error) error {
 
 func (n *Namespace) enter() (err error) {
 	runtime.LockOSThread()
-	if err := unix.Setns(n.fd, unix.CLONE_NEWNET); err != nil {
+	if err := netns.Set(n.handle()); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("enter the network namespace: %w", err)
 	}
@@ -202,7 +173,7 @@ func (n *Namespace) Close() error {
 		errs = append(errs, n.sock.close())
 	}
 	if n.entered {
-		err := unix.Setns(n.home, unix.CLONE_NEWNET)
+		err := netns.Set(n.home)
 		if err == nil {
 			runtime.UnlockOSThread()
 		} else {
@@ -210,7 +181,7 @@ func (n *Namespace) Close() error {
 		}
 		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, unix.Close(n.home), unix.Close(n.fd))...)
+	return errors.Join(append(errs, n.home.Close(), n.NetNS.Close())...)
 }
 
 // Identity names the namespace for as long as the machine runs. A cookie is
@@ -222,18 +193,18 @@ func (n *Namespace) Identity(containerID string) (string, error) {
 		return "", err
 	}
 	// The kernel writes 64 bits; of the getters of that size this one is exact.
-	cookie, err := unix.GetsockoptLinger(n.sock.fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	cookie, err := unix.GetsockoptLinger(n.sock.fd(), unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 	if err == nil {
 		return fmt.Sprintf("%s-%08x%08x", boot, uint32(cookie.Linger), uint32(cookie.Onoff)), nil
 	}
 	if !errors.Is(err, unix.ENOPROTOOPT) { // what kernels without cookies say
 		return "", fmt.Errorf("ask for the network namespace's cookie: %w", err)
 	}
-	id, err := inodeOf(n.fd)
-	if err != nil {
-		return "", err
+	var st unix.Stat_t
+	if err := unix.Fstat(int(n.Fd()), &st); err != nil {
+		return "", fmt.Errorf("stat the network namespace: %w", err)
 	}
-	return boot + inodeMark + strconv.FormatUint(id.ino, 10) + "-" + containerID, nil
+	return boot + inodeMark + strconv.FormatUint(st.Ino, 10) + "-" + containerID, nil
 }
 
 // Ambiguous returns what begins the identities of all namespaces that had the same
@@ -251,7 +222,7 @@ const inodeMark = "-inode-"
 
 // bootID tells one run of the machine from the next, in eight hex digits.
 func bootID() (string, error) {
-	text, err := readFile("/proc/sys/kernel/random/boot_id")
+	text, err := sysctl.Sysctl("kernel/random/boot_id")
 	if err != nil {
 		return "", fmt.Errorf("read the boot id: %w", err)
 	}
@@ -268,12 +239,15 @@ func (n *Namespace) Holds(sandbox string) bool {
 	if sandbox == "" {
 		return false // the node's side
 	}
-	var st unix.Stat_t
-	if sandbox == n.path || unix.Stat(sandbox, &st) != nil {
+	if sandbox == n.Path() {
 		return true
 	}
-	id, err := inodeOf(n.fd)
-	return err == nil && inode{st.Dev, st.Ino} == id
+	other, err := netns.GetFromPath(sandbox)
+	if err != nil {
+		return true
+	}
+	defer other.Close() //nolint:errcheck // it was only looked at
+	return other.Equal(n.handle())
 }
 
 // Alive reports whether a network namespace stands at a path, and is the one

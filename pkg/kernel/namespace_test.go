@@ -444,6 +444,8 @@ func identityOf(t *testing.T, path string) string {
 	return id
 }
 
+type inode struct{ dev, ino uint64 }
+
 func netnsOf(t *testing.T, path string) inode {
 	t.Helper()
 	var st unix.Stat_t

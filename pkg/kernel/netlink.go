@@ -2,11 +2,12 @@ package kernel
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -16,59 +17,60 @@ import (
 // the kernel may or may not have carried it out.
 var ErrNoAnswer = errors.New("no answer from the kernel")
 
-// Limits of one request.
 const (
-	answerTimeout = 10 // seconds to wait for an answer
-	dumpTries     = 20 // a dump that changes underneath is read again this often
-	drainTries    = 10_000
-	receiveBuffer = 64 << 10
-	// askedAtOnce questions have their answers wait in the socket: less than a KiB each
-	// (netlink_trim), of usually 208 KiB (net.core.rmem_default).
-	askedAtOnce = 16
+	dumpTries = 20 // a dump that changes underneath is read again this often
+	// onePart is less than the kernel puts into the first part of a dump (NLMSG_GOODSIZE).
+	onePart = 3 << 10
 )
 
-// errNoRoom is wrapped, with ErrNoAnswer, when answers found no room in the socket.
-var errNoRoom = errors.New("the socket is full")
-
-// socket is a route netlink socket. It stays in the network namespace that it
-// was opened in. Not safe for concurrent use.
-//
-// It is our own and not a library's, because an all-or-nothing plugin must know
-// of each failed request whether the kernel refused it or its answer was lost.
-type socket struct {
-	fd       int
-	seq      uint32
-	requests []byte // those last sent
-	buffer   []byte // the answer last read
-	// strict is set where the kernel filters dumps (Linux 4.20).
-	strict bool
-}
+// socket is a route netlink socket in the network namespace that it was opened in.
+type socket struct{ handles map[int]*nl.SocketHandle }
 
 func openSocket() (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	s := &socket{fd: fd, buffer: make([]byte, receiveBuffer)}
-	s.strict = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1) == nil
-	// Without the kernel's own words for a refusal we have the errno.
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	// A lost answer must not hang the runtime.
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: answerTimeout}); err != nil {
-		_ = unix.Close(fd)
-		return nil, fmt.Errorf("set the netlink socket's timeout: %w", err)
-	}
-	return s, nil
+	// Older kernels filter no dumps (Linux 4.20).
+	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+	return &socket{map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
-func (s *socket) close() error { return unix.Close(s.fd) }
+func (s *socket) close() error {
+	s.handles[unix.NETLINK_ROUTE].Close()
+	return nil
+}
+
+func (s *socket) fd() int { return s.handles[unix.NETLINK_ROUTE].Socket.GetFd() }
+
+func (s *socket) execute(kind, flags uint16, payload []byte) ([][]byte, error) {
+	req := nl.NewNetlinkRequest(int(kind), int(flags))
+	req.Sockets = s.handles
+	req.AddRawData(payload)
+	return req.Execute(unix.NETLINK_ROUTE, 0)
+}
 
 // change sends a request to change something and waits for the kernel's verdict.
-func (s *socket) change(kind uint16, flags uint16, payload []byte) error {
-	if err := s.send(kind, flags|unix.NLM_F_ACK, payload); err != nil {
-		return err
+func (s *socket) change(kind, flags uint16, payload []byte) error {
+	// The kernel's own words for a refusal. Not of dumps: package nl takes what stands behind
+	// the error of a dump for the request's echo.
+	_ = s.handles[unix.NETLINK_ROUTE].Socket.SetExtAck(true)
+	defer s.handles[unix.NETLINK_ROUTE].Socket.SetExtAck(false) //nolint:errcheck // as above
+	_, err := s.execute(kind, flags|unix.NLM_F_ACK, payload)
+	return verdict(err)
+}
+
+// verdict tells the kernel's refusals from answers that were lost. What the socket itself
+// may say counts as lost even where the kernel said it: then more is taken back than was done,
+// which does no harm.
+func verdict(err error) error {
+	if err == nil {
+		return nil
 	}
-	_, err := s.receive(func([]byte) {})
+	errno, ok := errors.AsType[unix.Errno](err)
+	if !ok || slices.Contains([]unix.Errno{unix.EAGAIN, unix.EINTR, unix.ENOBUFS, unix.ENOMEM, unix.EBADF, unix.ECONNREFUSED}, errno) {
+		return fmt.Errorf("%w: %s", ErrNoAnswer, err.Error())
+	}
 	return err
 }
 
@@ -78,60 +80,22 @@ type reply struct {
 	err     error
 }
 
-func (r reply) given() bool { return r.payload != nil || r.err != nil }
-
-// ask sends questions, many in one datagram, and returns the answers in the same order.
-// Unlike a change a question needs no confirmation: a refusal comes by itself. Where an
-// answer is lost, those to come are not waited for.
+// ask sends questions and returns the answers in the same order. Unlike a change a question
+// needs no confirmation: a refusal comes by itself.
 func (s *socket) ask(kind uint16, payloads ...[]byte) []reply {
 	replies := make([]reply, len(payloads))
-	atOnce := askedAtOnce
-	for from := 0; from < len(payloads); {
-		to := min(from+atOnce, len(payloads))
-		err := s.askAtOnce(kind, payloads[from:to], replies[from:to])
-		if errors.Is(err, errNoRoom) && atOnce > 1 {
-			atOnce = 1 // for which there always is
-			continue
+	for i, p := range payloads {
+		got, err := s.execute(kind, 0, p)
+		switch {
+		case err != nil:
+			replies[i].err = verdict(err)
+		case len(got) == 0:
+			replies[i].err = fmt.Errorf("%w: neither an answer nor a refusal", ErrNoAnswer)
+		default:
+			replies[i].payload = got[0]
 		}
-		if err != nil {
-			for i := range replies[from:] {
-				if r := &replies[from+i]; !r.given() {
-					r.err = err
-				}
-			}
-			break
-		}
-		from = to
 	}
 	return replies
-}
-
-// askAtOnce sends questions in one datagram and fills in the replies. Those that have not come
-// by the time of an error are left empty.
-func (s *socket) askAtOnce(kind uint16, payloads [][]byte, replies []reply) error {
-	clear(replies) // of those that came before the socket was full
-	if err := s.send(kind, 0, payloads...); err != nil {
-		return err
-	}
-	first := s.seq - uint32(len(payloads)-1)
-	for missing := len(replies); missing > 0; {
-		n, err := s.read()
-		if err != nil {
-			return err
-		}
-		for b := s.buffer[:n]; len(b) >= unix.NLMSG_HDRLEN; {
-			var m message
-			if m, b, err = cut(b); err != nil {
-				return err
-			}
-			// Answers to an earlier request that was given up on are passed over.
-			if i := m.seq - first; i < uint32(len(replies)) && !replies[i].given() {
-				replies[i] = m.reply()
-				missing--
-			}
-		}
-	}
-	return nil
 }
 
 // dump sends a dump request and returns the payloads of all answers. A dump
@@ -141,26 +105,29 @@ func (s *socket) askAtOnce(kind uint16, payloads [][]byte, replies []reply) erro
 func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
 	var last [][]byte
 	for range dumpTries {
-		if err := s.send(kind, unix.NLM_F_DUMP, payload); err != nil {
-			return nil, err
-		}
-		var got [][]byte
-		a, err := s.receive(func(b []byte) { got = append(got, b) })
-		if errors.Is(err, unix.EBUSY) {
-			// An earlier dump, which was given up on, has not ended: reading on is
-			// what ends it (__netlink_dump_start).
+		got, err := s.execute(kind, unix.NLM_F_DUMP, payload)
+		if errors.Is(err, nl.ErrDumpInterrupted) {
 			last = nil
 			continue
 		}
-		if err != nil {
+		if err := verdict(err); err != nil {
 			return nil, err
 		}
-		if !a.interrupted && (a.parts <= 1 || (last != nil && slices.EqualFunc(last, got, sameMessage(kind)))) {
+		size := 0
+		for _, m := range got {
+			size += unix.NLMSG_HDRLEN + len(m)
+		}
+		if marked(kind, payload) || size < onePart || last != nil && slices.EqualFunc(last, got, sameMessage(kind)) {
 			return got, nil
 		}
 		last = got
 	}
 	return nil, fmt.Errorf("%w: it changed during each of %d reads", ErrUnsteady, dumpTries)
+}
+
+// marked tells the dumps that the kernel marks when they were interrupted.
+func marked(kind uint16, payload []byte) bool {
+	return kind != unix.RTM_GETRULE && (kind != unix.RTM_GETROUTE || payload[0] != unix.AF_INET6)
 }
 
 // sameMessage tells whether two messages of a dump say the same. What is left of a
@@ -172,194 +139,4 @@ func sameMessage(kind uint16) func(a, b []byte) bool {
 	return func(a, b []byte) bool {
 		return bytes.Equal(a, b) || bytes.Equal(fib.WithoutAge(a), fib.WithoutAge(b))
 	}
-}
-
-// send sends requests of one kind in one datagram. The last has the number s.seq.
-func (s *socket) send(kind, flags uint16, payloads ...[]byte) error {
-	s.requests = s.requests[:0]
-	for _, payload := range payloads { // a multiple of four bytes long, as all of route netlink
-		s.seq++
-		s.requests = binary.NativeEndian.AppendUint32(s.requests, uint32(unix.NLMSG_HDRLEN+len(payload)))
-		s.requests = binary.NativeEndian.AppendUint16(s.requests, kind)
-		s.requests = binary.NativeEndian.AppendUint16(s.requests, flags|unix.NLM_F_REQUEST)
-		s.requests = binary.NativeEndian.AppendUint32(s.requests, s.seq)
-		s.requests = binary.NativeEndian.AppendUint32(s.requests, 0)
-		s.requests = append(s.requests, payload...)
-	}
-	for {
-		err := unix.Sendto(s.fd, s.requests, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-		if !errors.Is(err, unix.EINTR) {
-			return notSent(err)
-		}
-	}
-}
-
-// notSent is the error of a request that did not get to the kernel. It hides the
-// errno, which is not the kernel's verdict on what was asked for.
-func notSent(err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New("send to the kernel: " + err.Error())
-}
-
-// answer tells how the answers to a request came.
-type answer struct {
-	parts       int // datagrams that held any
-	interrupted bool
-}
-
-// receive reads the answers to the last request up to its end.
-func (s *socket) receive(each func([]byte)) (answer, error) {
-	var a answer
-	for {
-		n, err := s.read()
-		if err != nil {
-			return a, err
-		}
-		if ended, err := a.take(s.buffer[:n], s.seq, each); ended || err != nil {
-			return a, err
-		}
-	}
-}
-
-// take reads one datagram of the answers to a request, and reports whether it was
-// the last. Answers to an earlier request that was given up on are passed over.
-func (a *answer) take(b []byte, seq uint32, each func([]byte)) (ended bool, err error) {
-	held := false
-	for len(b) >= unix.NLMSG_HDRLEN {
-		var m message
-		if m, b, err = cut(b); err != nil {
-			return true, err
-		}
-		if m.seq != seq {
-			continue
-		}
-		a.interrupted = a.interrupted || m.flags&unix.NLM_F_DUMP_INTR != 0
-		if m.ends() {
-			return true, verdict(m.kind, m.flags, m.body)
-		}
-		if !held {
-			a.parts++
-			held = true
-		}
-		each(bytes.Clone(m.body))
-	}
-	return false, nil
-}
-
-// A message is one of those in a datagram. Its body is part of the socket's buffer.
-type message struct {
-	kind, flags uint16
-	seq         uint32
-	body        []byte
-}
-
-// cut takes the first message off a datagram that has room for its header.
-func cut(b []byte) (m message, rest []byte, err error) {
-	size := int(binary.NativeEndian.Uint32(b))
-	if size < unix.NLMSG_HDRLEN || size > len(b) {
-		return message{}, nil, fmt.Errorf("%w: message of %d bytes in %d", ErrNoAnswer, size, len(b))
-	}
-	m = message{
-		kind:  binary.NativeEndian.Uint16(b[4:]),
-		flags: binary.NativeEndian.Uint16(b[6:]),
-		seq:   binary.NativeEndian.Uint32(b[8:]),
-		body:  b[unix.NLMSG_HDRLEN:size],
-	}
-	return m, b[min((size+3)&^3, len(b)):], nil
-}
-
-// ends tells the end of an exchange, which says how it went.
-func (m message) ends() bool { return m.kind == unix.NLMSG_DONE || m.kind == unix.NLMSG_ERROR }
-
-// reply is what the message says to a question.
-func (m message) reply() reply {
-	if !m.ends() {
-		return reply{payload: bytes.Clone(m.body)}
-	}
-	err := verdict(m.kind, m.flags, m.body)
-	if err == nil {
-		err = fmt.Errorf("%w: neither an answer nor a refusal", ErrNoAnswer)
-	}
-	return reply{err: err}
-}
-
-func (s *socket) read() (int, error) {
-	for {
-		n, from, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_TRUNC)
-		switch {
-		case errors.Is(err, unix.EINTR):
-			continue
-		case errors.Is(err, unix.EAGAIN):
-			return 0, fmt.Errorf("%w within %d seconds", ErrNoAnswer, answerTimeout)
-		case errors.Is(err, unix.ENOBUFS):
-			s.drain()
-			return 0, fmt.Errorf("%w: %w", ErrNoAnswer, errNoRoom)
-		case err != nil:
-			return 0, fmt.Errorf("%w: %s", ErrNoAnswer, err.Error()) // no verdict either
-		case n > len(s.buffer):
-			return 0, fmt.Errorf("%w: an answer of %d bytes", ErrNoAnswer, n)
-		}
-		if kernel, ok := from.(*unix.SockaddrNetlink); ok && kernel.Pid == 0 {
-			return n, nil
-		}
-	}
-}
-
-// drain reads what is left of answers. After one has found no room the kernel drops all
-// until then (netlink_overrun). It ends whatever others in the pod send to the socket.
-func (s *socket) drain() {
-	for range drainTries {
-		if _, _, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_DONTWAIT); err != nil && !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
-}
-
-// verdict reads the errno at the end of an exchange, with the kernel's own
-// words where it has some (NLMSGERR_ATTR_MSG).
-func verdict(kind, flags uint16, body []byte) error {
-	if len(body) < 4 {
-		if kind == unix.NLMSG_DONE {
-			return nil
-		}
-		return fmt.Errorf("%w: an error message of %d bytes", ErrNoAnswer, len(body))
-	}
-	code := int32(binary.NativeEndian.Uint32(body))
-	if code >= 0 {
-		return nil
-	}
-	errno := unix.Errno(-code)
-	if words := kernelWords(kind, flags, body[4:]); words != "" {
-		return fmt.Errorf("%w (%s)", errno, words)
-	}
-	return errno
-}
-
-func kernelWords(kind, flags uint16, b []byte) string {
-	if flags&unix.NLM_F_ACK_TLVS == 0 {
-		return ""
-	}
-	if kind == unix.NLMSG_ERROR { // the request's header stands before the attributes, and its body unless capped
-		if len(b) < unix.NLMSG_HDRLEN {
-			return ""
-		}
-		skip := unix.NLMSG_HDRLEN
-		if flags&unix.NLM_F_CAPPED == 0 {
-			skip = int(binary.NativeEndian.Uint32(b)+3) &^ 3
-		}
-		b = b[min(skip, len(b)):]
-	}
-	for len(b) >= unix.SizeofRtAttr {
-		n := int(binary.NativeEndian.Uint16(b))
-		if n < unix.SizeofRtAttr || n > len(b) {
-			return ""
-		}
-		if binary.NativeEndian.Uint16(b[2:]) == unix.NLMSGERR_ATTR_MSG {
-			return unix.ByteSliceToString(b[unix.SizeofRtAttr:n])
-		}
-		b = b[min((n+3)&^3, len(b)):]
-	}
-	return ""
 }

@@ -4,11 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -50,23 +48,6 @@ func TestBigDumps(t *testing.T) {
 	}
 	if missing > 0 {
 		t.Errorf("%d rules and routes are missing", missing)
-	}
-}
-
-// A dump during which something changed is marked by the kernel.
-func TestInterruptedDumpIsMarked(t *testing.T) {
-	n := newNetns(t, manyAddresses()...)
-	ns := n.enter(t)
-	stop := n.keepChanging(t, flipAddress)
-	defer stop()
-	for a := (answer{}); !a.interrupted; {
-		if err := ns.sock.send(unix.RTM_GETADDR, unix.NLM_F_DUMP, fib.EncodeAddressDump()); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		if a, err = ns.sock.receive(func([]byte) {}); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -176,7 +157,7 @@ func texts[T any](list []T, want func(T) bool) []string {
 
 // keepChanging runs flip in the namespace, over and over, until it is told to
 // stop.
-func (n *netns) keepChanging(t *testing.T, flip func(*Namespace) error) (stop func()) {
+func (n *testNS) keepChanging(t *testing.T, flip func(*Namespace) error) (stop func()) {
 	demand := make(chan struct{})
 	close(demand)
 	return n.change(t, flip, demand)
@@ -184,13 +165,13 @@ func (n *netns) keepChanging(t *testing.T, flip func(*Namespace) error) (stop fu
 
 // changeOnDemand runs flip in the namespace whenever it is asked to, beside what
 // the caller does.
-func (n *netns) changeOnDemand(t *testing.T, flip func(*Namespace) error) (demand, stop func()) {
+func (n *testNS) changeOnDemand(t *testing.T, flip func(*Namespace) error) (demand, stop func()) {
 	c := make(chan struct{})
 	return func() { c <- struct{}{} }, n.change(t, flip, c)
 }
 
 // change runs flip in the namespace for each demand, until it is told to stop.
-func (n *netns) change(t *testing.T, flip func(*Namespace) error, demand <-chan struct{}) (stop func()) {
+func (n *testNS) change(t *testing.T, flip func(*Namespace) error, demand <-chan struct{}) (stop func()) {
 	quit, result := make(chan struct{}), make(chan error)
 	go func() {
 		result <- n.do(func() error {
@@ -236,31 +217,6 @@ func flipAddress(ns *Namespace) error {
 }
 
 func numberBytes(v uint32) []byte { return binary.NativeEndian.AppendUint32(nil, v) }
-
-// The answer to a request that was given up on is not taken for that to the next.
-func TestStaleAnswers(t *testing.T) {
-	n := newNetns(t)
-	ns := n.enter(t)
-	absent := fib.EncodeRule(fib.Rule{Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9})
-	if err := ns.sock.send(unix.RTM_DELRULE, unix.NLM_F_ACK, absent); err != nil { // will be answered by ENOENT
-		t.Fatal(err)
-	}
-	if err := ns.sock.send(unix.RTM_GETRULE, unix.NLM_F_DUMP, fib.EncodeRuleDump(fib.V4)); err != nil {
-		t.Fatal(err)
-	}
-	got, err := ns.rules(fib.V6)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range got {
-		if r.Family != fib.V6 {
-			t.Errorf("%s belongs to another answer", r)
-		}
-	}
-	if _, err := ns.Apply(plan.AddRule{Rule: fib.Rule{Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9}}); err != nil {
-		t.Error(err)
-	}
-}
 
 func TestAsk(t *testing.T) {
 	n := newNetns(t, append(twoNICs,
@@ -334,53 +290,6 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-// Many questions at once are answered as each alone, refusals among them: behind an answer
-// that nobody waits for, and also where few of the answers find room in the socket at once.
-func TestAskMany(t *testing.T) {
-	n := newNetns(t, append(twoNICs, "route add default via 10.1.0.1 dev eth0", "-6 route add default via fe80::1 dev eth0")...)
-	ns := n.enter(t)
-	questions := manyQuestions()
-	var alone []fib.Answer
-	for _, q := range questions {
-		alone = append(alone, ns.Ask(q)...)
-	}
-	sameErrors := cmp.Comparer(func(a, b error) bool { return errno(a) == errno(b) })
-	for _, size := range []int{0, 8 << 10, 4 << 10, 2 << 10, 1} { // the kernel doubles it, and has a least
-		if size > 0 {
-			if err := unix.SetsockoptInt(ns.sock.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := ns.sock.send(unix.RTM_GETROUTE, 0, fib.EncodeQuery(questions[2])); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(alone, ns.Ask(questions...), observed, sameErrors); diff != "" {
-			t.Fatalf("receive buffer %d: -alone +together:\n%s", size, diff)
-		}
-	}
-	if got := ns.Ask(); len(got) > 0 {
-		t.Errorf("no question was answered by %v", got)
-	}
-}
-
-// manyQuestions have answers of both families and refusals of two kinds.
-func manyQuestions() []fib.Query {
-	var questions []fib.Query
-	for i := range 10 * askedAtOnce {
-		q := fib.Query{To: netip.AddrFrom4([4]byte{10, byte(1 + i%2), 0, byte(3 + i)})}
-		switch i % 5 {
-		case 0:
-			q.OIF = 999 // ENODEV
-		case 1:
-			q.From = addr("192.0.2.1") // EINVAL
-		case 2:
-			q.To = addr("3fff::7")
-		}
-		questions = append(questions, q)
-	}
-	return questions
-}
-
 func TestPolicyRouting(t *testing.T) {
 	n := newNetns(t)
 	if err := n.do(PolicyRouting); err != nil {
@@ -389,63 +298,5 @@ func TestPolicyRouting(t *testing.T) {
 	n.ip(t, "rule flush", "rule del priority 0")
 	if err := n.do(PolicyRouting); err == nil {
 		t.Error("a kernel without any rule is taken for one with policy routing")
-	}
-}
-
-// netlinkError is the body of an NLMSG_ERROR: the errno, the header of the
-// request and, unless capped, its payload; then attributes.
-func netlinkError(errno int32, payload []byte, attributes ...[]byte) []byte {
-	b := binary.NativeEndian.AppendUint32(nil, uint32(-errno))
-	b = binary.NativeEndian.AppendUint32(b, uint32(unix.NLMSG_HDRLEN+len(payload)))
-	b = append(b, make([]byte, unix.NLMSG_HDRLEN-4)...)
-	b = append(b, payload...)
-	for _, a := range attributes {
-		b = append(b, a...)
-	}
-	return b
-}
-
-func netlinkText(kind uint16, s string) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(unix.SizeofRtAttr+len(s)+1))
-	b = binary.NativeEndian.AppendUint16(b, kind)
-	b = append(append(b, s...), 0)
-	return append(b, make([]byte, (4-len(b)%4)%4)...)
-}
-
-func TestVerdict(t *testing.T) {
-	words := netlinkText(unix.NLMSGERR_ATTR_MSG, "Nexthop has invalid gateway")
-	other := netlinkText(unix.NLMSGERR_ATTR_OFFS, "abc")
-	const spoken = "network is unreachable (Nexthop has invalid gateway)"
-	tests := []struct {
-		name  string
-		kind  uint16
-		flags uint16
-		body  []byte
-		want  string
-	}{
-		{"done", unix.NLMSG_ERROR, 0, netlinkError(0, nil), ""},
-		{"end of a dump", unix.NLMSG_DONE, 0, []byte{0, 0, 0, 0}, ""},
-		{"end of a dump of an old kernel", unix.NLMSG_DONE, 0, nil, ""},
-		{"refusal", unix.NLMSG_ERROR, 0, netlinkError(int32(unix.ENETUNREACH), []byte{1, 2, 3, 4}), "network is unreachable"},
-		{"words behind the request", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS, netlinkError(int32(unix.ENETUNREACH), []byte{1, 2, 3, 4, 5, 0, 0, 0}, other, words), spoken},
-		{"words behind its header", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS | unix.NLM_F_CAPPED, netlinkError(int32(unix.ENETUNREACH), nil, words), spoken},
-		{"words at the end of a dump", unix.NLMSG_DONE, unix.NLM_F_ACK_TLVS, append(netlinkError(int32(unix.ENETUNREACH), nil)[:4], words...), spoken},
-		{"no words", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS | unix.NLM_F_CAPPED, netlinkError(int32(unix.ENETUNREACH), nil, other), "network is unreachable"},
-		{"request cut off", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS, netlinkError(int32(unix.ENETUNREACH), nil)[:8], "network is unreachable"},
-		{"words cut off", unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS | unix.NLM_F_CAPPED, netlinkError(int32(unix.ENETUNREACH), nil, words[:8]), "network is unreachable"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			err := verdict(tt.kind, tt.flags, tt.body)
-			if text := fmt.Sprint(err); text != tt.want && (tt.want != "" || err != nil) {
-				t.Errorf("got %q, want %q", text, tt.want)
-			}
-			if tt.want != "" && !errors.Is(err, unix.ENETUNREACH) {
-				t.Errorf("%v is not ENETUNREACH", err)
-			}
-		})
-	}
-	if err := verdict(unix.NLMSG_ERROR, 0, []byte{1, 2}); !errors.Is(err, ErrNoAnswer) {
-		t.Errorf("an error message that is cut off: %v, want ErrNoAnswer", err)
 	}
 }

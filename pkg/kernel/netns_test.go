@@ -19,7 +19,7 @@ import (
 
 // netns is a network namespace that lives as long as its test. A thread holds
 // it, no mount and no name: nothing is left of it however the process ends.
-type netns struct {
+type testNS struct {
 	path string
 	work chan func()
 }
@@ -27,12 +27,12 @@ type netns struct {
 // newNetns makes a network namespace with lo up, and brings it to the kernel's
 // own defaults where they are inherited from the machine. IPv6 addresses are
 // usable in it at once.
-func newNetns(t testing.TB, setup ...string) *netns {
+func newNetns(t testing.TB, setup ...string) *testNS {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("network namespaces need root")
 	}
-	n := &netns{work: make(chan func())}
+	n := &testNS{work: make(chan func())}
 	ready := make(chan error)
 	go n.hold(ready)
 	if err := <-ready; err != nil {
@@ -53,7 +53,7 @@ func newNetns(t testing.TB, setup ...string) *netns {
 
 // hold keeps a thread in the namespace. The thread ends with the goroutine, for
 // it is never unlocked.
-func (n *netns) hold(ready chan<- error) {
+func (n *testNS) hold(ready chan<- error) {
 	runtime.LockOSThread()
 	err := unix.Unshare(unix.CLONE_NEWNET)
 	n.path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
@@ -65,7 +65,7 @@ func (n *netns) hold(ready chan<- error) {
 
 // do runs f in the namespace; what it starts stays there. f must not call
 // t.Fatal, for it runs on another goroutine.
-func (n *netns) do(f func() error) error {
+func (n *testNS) do(f func() error) error {
 	result := make(chan error)
 	n.work <- func() { result <- f() }
 	return <-result
@@ -74,7 +74,7 @@ func (n *netns) do(f func() error) error {
 // ip runs lines of ip commands ("addr add 192.0.2.1/24 dev eth0"). A line that
 // begins with "-6" is about IPv6; others find out by themselves. Addresses are
 // usable before the line behind them is run.
-func (n *netns) ip(t testing.TB, lines ...string) {
+func (n *testNS) ip(t testing.TB, lines ...string) {
 	t.Helper()
 	for len(lines) > 0 {
 		v6, addresses := isIPv6(lines[0]), isAddress(lines[0])
@@ -102,7 +102,7 @@ func isAddress(line string) bool { return strings.HasPrefix(line, "addr ") }
 
 // settle waits until no IPv6 address is tentative, which the kernel sees to in
 // the background.
-func (n *netns) settle(t testing.TB) {
+func (n *testNS) settle(t testing.TB) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); n.show(t, "-6", "addr", "show", "tentative") != ""; {
 		if time.Now().After(deadline) {
@@ -112,7 +112,7 @@ func (n *netns) settle(t testing.TB) {
 }
 
 // show runs one ip command and returns what it prints.
-func (n *netns) show(t testing.TB, args ...string) string {
+func (n *testNS) show(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := n.output("", args...)
 	if err != nil {
@@ -121,7 +121,7 @@ func (n *netns) show(t testing.TB, args ...string) string {
 	return out
 }
 
-func (n *netns) output(stdin string, args ...string) (string, error) {
+func (n *testNS) output(stdin string, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command("ip", args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
@@ -132,7 +132,7 @@ func (n *netns) output(stdin string, args ...string) (string, error) {
 }
 
 // set writes a setting below /proc/sys/net.
-func (n *netns) set(t testing.TB, value int, path ...string) {
+func (n *testNS) set(t testing.TB, value int, path ...string) {
 	t.Helper()
 	file := filepath.Join(append([]string{"/proc/sys/net"}, path...)...)
 	if err := n.do(func() error { return os.WriteFile(file, []byte(strconv.Itoa(value)), 0) }); err != nil {
@@ -140,7 +140,7 @@ func (n *netns) set(t testing.TB, value int, path ...string) {
 	}
 }
 
-func (n *netns) get(t testing.TB, path ...string) int {
+func (n *testNS) get(t testing.TB, path ...string) int {
 	t.Helper()
 	file := filepath.Join(append([]string{"/proc/sys/net"}, path...)...)
 	var b []byte
@@ -160,7 +160,7 @@ func (n *netns) get(t testing.TB, path ...string) int {
 
 // enter enters the namespace for the rest of the test. As it moves the thread of
 // the calling goroutine, each subtest has to enter by itself.
-func (n *netns) enter(t testing.TB) *Namespace {
+func (n *testNS) enter(t testing.TB) *Namespace {
 	t.Helper()
 	ns, err := Enter(n.path, Shared)
 	if err != nil {
@@ -191,7 +191,7 @@ var twoNICs = []string{
 
 // routing is everything that iproute2 shows of the routing, as text, but for
 // IPv6's local table, which the kernel fills in the background.
-func (n *netns) routing(t testing.TB) string {
+func (n *testNS) routing(t testing.TB) string {
 	t.Helper()
 	var b strings.Builder
 	for _, family := range []string{"-4", "-6"} {

@@ -3,10 +3,10 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 
+	"github.com/containernetworking/plugins/pkg/utils/sysctl"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -180,20 +180,18 @@ func PolicyRouting() error {
 	return nil
 }
 
-// settingPath is the file of a device's IPv4 setting. /proc/sys/net shows the
+// setting is the name of a device's IPv4 setting. /proc/sys/net shows the
 // namespace of the thread that opens it.
-func settingPath(device, key string) string {
-	return filepath.Join("/proc/sys/net/ipv4/conf", device, key)
-}
+func setting(device, key string) string { return "net/ipv4/conf/" + device + "/" + key }
 
 func readSetting(device, key string) (int, error) {
-	text, err := readFile(settingPath(device, key))
+	text, err := sysctl.Sysctl(setting(device, key))
 	if err != nil {
 		return 0, fmt.Errorf("read a setting: %w", err)
 	}
 	v, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", settingPath(device, key), err)
+		return 0, fmt.Errorf("read %s: %w", setting(device, key), err)
 	}
 	return v, nil
 }

@@ -72,7 +72,7 @@ type walk struct {
 	met    map[string]int // what the steps came to
 }
 
-func newWalk(t *testing.T, n *netns, seed uint64) *walk {
+func newWalk(t *testing.T, n *testNS, seed uint64) *walk {
 	t.Helper()
 	w := &walk{Rand: rand.New(rand.NewPCG(seed, 0)), kernel: n.enter(t), index: map[string]int{}, met: map[string]int{}}
 	w.seen = observe(t, w.kernel, parityTables[1:]...)

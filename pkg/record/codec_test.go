@@ -33,7 +33,7 @@ func TestForm(t *testing.T) {
 		`"lvs":{"addresses":[{"index":2,"address":"10.20.73.29"}],"devices":[{"index":3,"name":"tunl0","kind":"ipip","wasDown":true}]},` +
 		`"wish":{"seq":1,"nics":[2]},"order":["AQI=",""],` +
 		`"earlier":[{"version":0,"network":"","containerID":"","ifname":"","netns":""}],"mainDefaults":"Ago="}`
-	got, err := a.MarshalJSON()
+	got, err := json.Marshal(a)
 	if err != nil || string(got) != want {
 		t.Errorf("%v\n got %s\nwant %s", err, got, want)
 	}
@@ -46,7 +46,7 @@ func TestRememberedAsIs(t *testing.T) {
 		random{source(seed, 0), false}.fill(reflect.ValueOf(&a).Elem(), 0)
 		random{source(seed, 0), true}.fill(reflect.ValueOf(&want).Elem(), 0)
 		a.Version, want.Version = Version, Version
-		text, err := a.MarshalJSON()
+		text, err := json.Marshal(a)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,10 +73,10 @@ func TestFormOfVersion1(t *testing.T) {
 		theirs = readWritten(t, text)
 
 		var ours Attachment
-		if err := ours.UnmarshalJSON(text); err != nil {
+		if err := json.Unmarshal(text, &ours); err != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, err, text)
 		}
-		text, err = ours.MarshalJSON()
+		text, err = json.Marshal(ours)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,7 +150,7 @@ func FuzzDecode(f *testing.F) {
 		var a Attachment
 		random{source(seed, 2), false}.fill(reflect.ValueOf(&a).Elem(), 0)
 		a.Version = Version
-		text, err := a.MarshalJSON()
+		text, err := json.Marshal(a)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -164,7 +164,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		again, err := a.MarshalJSON()
+		again, err := json.Marshal(a)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,57 +26,57 @@ const Version = 1
 
 // Key names an attachment (CNI SPEC, "attachment").
 type Key struct {
-	Network     string
-	ContainerID string
-	IfName      string
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifname"`
 }
 
 // Attachment is what is remembered for one attachment.
 type Attachment struct {
-	Version int
+	Version int `json:"version"`
 	Key
 	// Netns is the path that the namespace had on ADD.
-	Netns string
+	Netns string `json:"netns"`
 	// Unknown is set where an earlier record of the attachment could not be read:
 	// what is remembered here is then how an earlier ADD left things.
-	Unknown bool
+	Unknown bool `json:"unknown,omitempty"`
 	// Tables and Sources name our rules and routes a second time, for the case
 	// that somebody has deleted one of the rules that tell whose they are.
-	Tables  []uint32
-	Sources []netip.Prefix
+	Tables  []uint32       `json:"tables,omitempty"`
+	Sources []netip.Prefix `json:"sources,omitempty"`
 	// Settings are the attachment's parts of what device settings were and are to
 	// be, by key (fib.RPFilter ...).
-	Settings map[string]Setting
+	Settings map[string]Setting `json:"settings,omitempty"`
 	// LVS is what was made for a real server; nil: it is none.
-	LVS *LVS
+	LVS *LVS `json:"lvs,omitempty"`
 	// Wish is what the attachment wants of main's defaults; nil: nothing.
-	Wish *Wish
+	Wish *Wish `json:"wish,omitempty"`
 	// Displaced are the interfaces, by index, of other attachments or none that
 	// got a source table because their default was displaced.
-	Displaced []int
+	Displaced []int `json:"displaced,omitempty"`
 	// Order is the order of all our rules, of all attachments, before this one
 	// changed it, each the payload of an RTM_NEWRULE message; empty: it did not.
-	Order [][]byte
+	Order [][]byte `json:"order,omitempty"`
 	// Main are the routes of the main table, as it was before any attachment came,
 	// that matter here: its defaults, and the routes that the tables were made
 	// from. Each is the payload of an RTM_NEWROUTE message.
-	Main [][]byte
+	Main [][]byte `json:"main,omitempty"`
 	// Moving are routes of others in main that are being moved behind one that is
 	// put back: for a moment they are not there, and if we are killed in it they
 	// have to be brought back. Payloads of RTM_NEWROUTE messages.
-	Moving [][]byte
+	Moving [][]byte `json:"moving,omitempty"`
 	// Earlier are the states, oldest first, that the attachment was in when an ADD
 	// began to change it: until that has ended what there is may be of any of them.
-	Earlier []Attachment
+	Earlier []Attachment `json:"earlier,omitempty"`
 	// MainDefaults are the families of which main had a default route.
-	MainDefaults []fib.Family
+	MainDefaults []fib.Family `json:"mainDefaults,omitempty"`
 }
 
 // Device is a number that belongs to one device.
 type Device struct {
-	Index int
-	Name  string // on ADD; for the reader, the index decides
-	Value int
+	Index int    `json:"index"`
+	Name  string `json:"name"` // on ADD; for the reader, the index decides
+	Value int    `json:"value"`
 }
 
 // Setting is an attachment's part of what a device setting was and is to be in
@@ -84,55 +84,55 @@ type Device struct {
 type Setting struct {
 	// All and Default are conf/all and conf/default before the first attachment
 	// changed them; nil where this one did not need them changed.
-	All     *int
-	Default *int
+	All     *int `json:"all,omitempty"`
+	Default *int `json:"default,omitempty"`
 	// Devices are the devices' own values from before.
-	Devices []Device
+	Devices []Device `json:"devices,omitempty"`
 	// Wants are the values that this attachment wants of devices; of rp_filter the
 	// effective ones.
-	Wants []Device
+	Wants []Device `json:"wants,omitempty"`
 	// Least is what every device but lo shall have at least, now and later.
-	Least int
+	Least int `json:"least,omitempty"`
 }
 
 // LVS is what was made for a real server.
 type LVS struct {
 	// Addresses are the VIPs that it configured, with the device of each.
-	Addresses []VIP
+	Addresses []VIP `json:"addresses,omitempty"`
 	// Devices are the tunnels that it uses.
-	Devices []Tunnel
+	Devices []Tunnel `json:"devices,omitempty"`
 	// Replies are the routes of the table for replies by another NIC, each the
 	// payload of an RTM_NEWROUTE message: CHECK wants what ADD made.
-	Replies [][]byte
+	Replies [][]byte `json:"replies,omitempty"`
 }
 
 // VIP is an address that was configured.
 type VIP struct {
-	Index   int // of the device
-	Address netip.Addr
+	Index   int        `json:"index"` // of the device
+	Address netip.Addr `json:"address"`
 }
 
 // Tunnel is a device that was made, or set up, before the first attachment came
 // that uses it.
 type Tunnel struct {
-	Index int
-	Name  string
-	Kind  string
-	Made  bool // there was none
-	Down  bool // it was not up
+	Index int    `json:"index"`
+	Name  string `json:"name"`
+	Kind  string `json:"kind"`
+	Made  bool   `json:"made,omitempty"`    // there was none
+	Down  bool   `json:"wasDown,omitempty"` // it was not up
 }
 
 // Wish is what an attachment wants of main's defaults.
 type Wish struct {
-	Seq  int // wishes are fulfilled in this order
-	Take bool
-	NICs []int // the attachment's interfaces by index, its own first
+	Seq  int   `json:"seq"` // wishes are fulfilled in this order
+	Take bool  `json:"take,omitempty"`
+	NICs []int `json:"nics"` // the attachment's interfaces by index, its own first
 	// Saw are main's defaults at the time, as they would be had no attachment
 	// come: what the wish is about. Those that came later are others' business.
-	Saw [][]byte
+	Saw [][]byte `json:"saw,omitempty"`
 	// Own are the defaults that it puts in where its NIC has none, each the
 	// payload of an RTM_NEWROUTE message.
-	Own [][]byte
+	Own [][]byte `json:"own,omitempty"`
 }
 
 // Settled is the record of an attachment whose ADD has ended.

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -114,34 +116,22 @@ func load(path string) (Attachment, error) {
 // than this user could have put or taken records. The directory may stand behind a
 // link, which is the administrator's doing; a namespace's folder is ours and may not.
 func (s Store) trusted(namespace string) error {
-	if err := trustedDir(s.dir, unix.Stat); err != nil {
+	if err := trustedDir(s.dir, os.Stat); err != nil {
 		return err
 	}
-	return trustedDir(filepath.Join(s.dir, namespace), unix.Lstat)
+	return trustedDir(filepath.Join(s.dir, namespace), os.Lstat)
 }
 
-func trustedDir(path string, stat func(string, *unix.Stat_t) error) error {
-	var st unix.Stat_t
-	err := stat(path, &st)
+func trustedDir(path string, stat func(string) (fs.FileInfo, error)) error {
+	info, err := stat(path)
 	switch {
-	case errors.Is(err, unix.ENOTDIR), err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR:
+	case errors.Is(err, unix.ENOTDIR), err == nil && !info.IsDir():
 		return fmt.Errorf("%w: %s: not a directory", ErrNotUsable, path)
 	case err != nil:
-		return &fs.PathError{Op: "stat", Path: path, Err: err}
+		return err
 	}
-	if err := onlyOurs(st); err != nil {
+	if err := onlyOurs(info); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrNotUsable, path, err)
-	}
-	return nil
-}
-
-// onlyOurs refuses what belongs to another user, or what others may write to.
-func onlyOurs(st unix.Stat_t) error {
-	switch {
-	case int(st.Uid) != os.Geteuid():
-		return fmt.Errorf("belongs to user %d", st.Uid)
-	case st.Mode&0o022 != 0:
-		return fmt.Errorf("others may write to it (mode %#o)", st.Mode&0o777)
 	}
 	return nil
 }
@@ -150,7 +140,7 @@ func onlyOurs(st unix.Stat_t) error {
 // the writer is killed.
 func (s Store) Save(namespace string, a Attachment) error {
 	a.Version = Version
-	data, err := a.MarshalJSON()
+	data, err := json.Marshal(a)
 	if err != nil {
 		return fmt.Errorf("remember the attachment: %w", err)
 	}
@@ -164,21 +154,14 @@ func (s Store) Save(namespace string, a Attachment) error {
 	return nil
 }
 
-// prepare makes a namespace's folder, where this is its first attachment, or sees that
+// prepare makes a namespace's folder, where this is its first attachment, and sees that
 // it is trusted.
 func (s Store) prepare(namespace string) error {
-	folder := filepath.Join(s.dir, namespace)
-	err := trustedDir(s.dir, unix.Stat)
-	if err == nil {
-		err = trustedDir(folder, unix.Lstat)
-		if errors.Is(err, fs.ErrNotExist) && makeDir(folder) == nil {
-			return nil // nobody else can have taken its place in a directory that is ours
-		}
-	}
+	err := s.trusted(namespace)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := makeDirs(folder); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.dir, namespace), 0o700); err != nil {
 		return err
 	}
 	return s.trusted(namespace)
@@ -199,7 +182,7 @@ func (s Store) Remove(namespace string, key Key) error {
 		}
 	}
 	// Fails while other attachments are remembered, as it should.
-	_ = unix.Rmdir(dir)
+	_ = os.Remove(dir)
 	return nil
 }
 
@@ -240,7 +223,7 @@ func (s Store) Latest(prefix, ifName string) (string, error) {
 		return "", err
 	}
 	var latest string
-	var when int64 // in nanoseconds
+	var when time.Time
 	for _, ns := range namespaces {
 		if !strings.HasPrefix(ns, prefix) {
 			continue
@@ -253,10 +236,9 @@ func (s Store) Latest(prefix, ifName string) (string, error) {
 			if a.IfName != ifName {
 				continue
 			}
-			var st unix.Stat_t
-			err := unix.Lstat(filepath.Join(s.dir, ns, a.fileName()), &st)
-			if err == nil && st.Mtim.Nano() > when {
-				latest, when = ns, st.Mtim.Nano()
+			info, err := os.Lstat(filepath.Join(s.dir, ns, a.fileName()))
+			if err == nil && info.ModTime().After(when) {
+				latest, when = ns, info.ModTime()
 			}
 		}
 	}
@@ -272,8 +254,8 @@ func (s Store) namespaces() ([]string, error) {
 		return nil, fmt.Errorf("read what is remembered: %w", err)
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
-		var st unix.Stat_t
-		return unix.Lstat(filepath.Join(s.dir, name), &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR
+		info, err := os.Lstat(filepath.Join(s.dir, name))
+		return err != nil || !info.IsDir()
 	}), nil
 }
 
@@ -303,7 +285,7 @@ func (s Store) Collect(network string, keep func(Key) bool, alive func(a Attachm
 // Usable reports whether records can be written: that the directory exists, or
 // can be made, and takes a file.
 func (s Store) Usable() error {
-	if err := makeDirs(s.dir); err != nil {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(s.dir, ".status-*")

@@ -6,7 +6,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/symroute/symroute/pkg/cni"
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
@@ -16,7 +16,7 @@ import (
 
 // add makes the attachment's routing symmetric and passes the result on. It is
 // all or nothing, and changes nothing where everything is as it shall be.
-func add(args *cni.Args) error {
+func add(args *skel.CmdArgs) error {
 	cfg, key, err := chained(args)
 	if err != nil {
 		return err
@@ -45,7 +45,7 @@ func add(args *cni.Args) error {
 const fallbackTunnels = 2
 
 // setUp plans and establishes what was asked for.
-func (p *pod) setUp(args *cni.Args) error {
+func (p *pod) setUp(args *skel.CmdArgs) error {
 	in := p.input()
 	desired, err := plan.Build(in)
 	if err != nil {
@@ -57,12 +57,12 @@ func (p *pod) setUp(args *cni.Args) error {
 		warn("%s", note)
 	}
 	if len(desired.NICs) == 0 {
-		return passOn(p.cfg)
+		return passOn(args, p.cfg)
 	}
 	if len(p.cfg.Prev.IPs) > 0 && len(desired.NICs[0].Sources) == 0 {
 		warn("none of the addresses in prevResult is %s's: it gets no source rules", args.IfName)
 	}
-	return p.establish(in, desired)
+	return p.establish(args, in, desired)
 }
 
 // unknown reports whether what was there before the attachment came cannot be
@@ -75,14 +75,17 @@ func (p *pod) unknown() bool {
 }
 
 // passOn prints the result of the plugins before, as it came.
-func passOn(cfg *config.Config) error {
-	_, err := os.Stdout.Write(cfg.Prev.JSON(cfg.CNIVersion))
+func passOn(args *skel.CmdArgs, cfg *config.Config) error {
+	result, err := config.PrevResult(args.StdinData, cfg)
+	if err == nil {
+		_, err = os.Stdout.Write(result)
+	}
 	return err
 }
 
 // establish carries the plan out and prints the result, or leaves everything as
 // it was.
-func (p *pod) establish(in plan.Input, d *plan.Desired) (err error) {
+func (p *pod) establish(args *skel.CmdArgs, in plan.Input, d *plan.Desired) (err error) {
 	var undo undoing
 	defer func() {
 		if undo.kept {
@@ -123,7 +126,7 @@ func (p *pod) establish(in plan.Input, d *plan.Desired) (err error) {
 			return fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
-	if err := passOn(p.cfg); err != nil {
+	if err := passOn(args, p.cfg); err != nil {
 		return err
 	}
 	undo.kept = true

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/symroute/symroute/pkg/cni"
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
@@ -13,7 +13,7 @@ import (
 )
 
 // check reports every deviation from what ADD made. It changes nothing.
-func check(args *cni.Args) error {
+func check(args *skel.CmdArgs) error {
 	cfg, key, err := chained(args)
 	if err != nil {
 		return err
@@ -44,7 +44,7 @@ func check(args *cni.Args) error {
 
 // gc forgets the attachments of this network that the runtime does not know any
 // more and whose namespace is gone.
-func gc(args *cni.Args) error {
+func gc(args *skel.CmdArgs) error {
 	conf, err := config.ParseTeardown(args.StdinData)
 	if err != nil || conf.ValidAttachments == nil {
 		return err
@@ -66,7 +66,7 @@ func gc(args *cni.Args) error {
 }
 
 // status says whether ADD could work on this node.
-func status(args *cni.Args) error {
+func status(args *skel.CmdArgs) error {
 	cfg, err := config.Parse(args.StdinData)
 	if err != nil {
 		return err

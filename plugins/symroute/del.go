@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/symroute/symroute/pkg/cni"
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
@@ -16,7 +16,7 @@ import (
 // del takes back what ADD of this attachment made. Runtimes call it more than
 // once, without a namespace, without a result: a failure here would keep the
 // plugins before us from freeing what they hold.
-func del(args *cni.Args) error {
+func del(args *skel.CmdArgs) error {
 	conf, err := config.ParseTeardown(args.StdinData)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/symroute/symroute/pkg/cni"
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
@@ -33,33 +33,33 @@ var errUnavailable = errors.New("symroute cannot work on this node")
 var errRecord = errors.New("dataDir is not usable")
 
 // cniError is an error in the runtime's form: one line, a code, and the rest.
-func cniError(err error) *cni.Error {
-	if e, ok := errors.AsType[*cni.Error](err); ok {
+func cniError(err error) *types.Error {
+	if e, ok := errors.AsType[*types.Error](err); ok {
 		return e
 	}
 	if faults, ok := errors.AsType[config.Faults](err); ok {
 		return faultsError(faults)
 	}
 	if d, ok := errors.AsType[plan.Deviations](err); ok {
-		return cni.NewError(deviationCode(d.First().Kind), oneLine(err.Error()), d.Details())
+		return types.NewError(deviationCode(d.First().Kind), oneLine(err.Error()), d.Details())
 	}
-	return cni.NewError(codeOf(err), oneLine(err.Error()), "")
+	return types.NewError(codeOf(err), oneLine(err.Error()), "")
 }
 
 func codeOf(err error) uint {
 	if _, ok := errors.AsType[*config.DecodeError](err); ok {
-		return cni.ErrDecodingFailure
+		return types.ErrDecodingFailure
 	}
 	for _, c := range []struct {
 		err  error
 		code uint
 	}{
-		{kernel.ErrHost, cni.ErrInvalidNetNS},
-		{kernel.ErrGone, cni.ErrInvalidEnvironmentVariables},
-		{kernel.ErrBusy, cni.ErrTryAgainLater},
-		{kernel.ErrUnsteady, cni.ErrTryAgainLater},
-		{errUnavailable, cni.ErrPluginNotAvailable},
-		{errRecord, cni.ErrIOFailure},
+		{kernel.ErrHost, types.ErrInvalidNetNS},
+		{kernel.ErrGone, types.ErrInvalidEnvironmentVariables},
+		{kernel.ErrBusy, types.ErrTryAgainLater},
+		{kernel.ErrUnsteady, types.ErrTryAgainLater},
+		{errUnavailable, types.ErrPluginNotAvailable},
+		{errRecord, types.ErrIOFailure},
 		{plan.ErrState, codeState},
 		{errRefused, codeRefused},
 	} {
@@ -67,7 +67,7 @@ func codeOf(err error) uint {
 			return c.code
 		}
 	}
-	return cni.ErrInternal
+	return types.ErrInternal
 }
 
 func deviationCode(k plan.Kind) uint {
@@ -84,7 +84,7 @@ func deviationCode(k plan.Kind) uint {
 }
 
 // faultsError names the first fault in the message and all in the details.
-func faultsError(faults config.Faults) *cni.Error {
+func faultsError(faults config.Faults) *types.Error {
 	lines := make([]string, len(faults))
 	for i, f := range faults {
 		lines[i] = f.String()
@@ -93,7 +93,7 @@ func faultsError(faults config.Faults) *cni.Error {
 	if len(lines) > 1 {
 		msg += fmt.Sprintf(" (and %d more)", len(lines)-1)
 	}
-	return cni.NewError(cni.ErrInvalidNetworkConfig, oneLine(msg), strings.Join(lines, "\n"))
+	return types.NewError(types.ErrInvalidNetworkConfig, oneLine(msg), strings.Join(lines, "\n"))
 }
 
 func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }

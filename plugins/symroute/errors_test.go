@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/symroute/symroute/pkg/cni"
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
@@ -20,45 +21,45 @@ func TestCNIError(t *testing.T) {
 		return plan.Deviation{Kind: k, What: what, Want: "x", Got: "y"}
 	}
 	fault := config.Fault{Path: "routes[1].gw", Problem: "is no address"}
-	own := cni.NewError(107, "own", "details")
+	own := types.NewError(107, "own", "details")
 	tests := []struct {
 		name string
 		err  error
-		want cni.Error
+		want types.Error
 	}{
 		{"an error of CNI's", fmt.Errorf("wrapped: %w", own), *own},
-		{"no JSON", &config.DecodeError{Err: errors.New("EOF")}, cni.Error{Code: 6, Msg: "configuration is not a JSON object: EOF"}},
+		{"no JSON", &config.DecodeError{Err: errors.New("EOF")}, types.Error{Code: 6, Msg: "configuration is not a JSON object: EOF"}},
 		{
 			"one fault", config.Faults{fault},
-			cni.Error{Code: 7, Msg: "invalid configuration: routes[1].gw: is no address", Details: "routes[1].gw: is no address"},
+			types.Error{Code: 7, Msg: "invalid configuration: routes[1].gw: is no address", Details: "routes[1].gw: is no address"},
 		},
 		{
 			"several faults", fmt.Errorf("ADD: %w", config.Faults{fault, {Path: "table", Problem: "is in use"}}),
-			cni.Error{Code: 7, Msg: "invalid configuration: routes[1].gw: is no address (and 1 more)", Details: "routes[1].gw: is no address\ntable: is in use"},
+			types.Error{Code: 7, Msg: "invalid configuration: routes[1].gw: is no address (and 1 more)", Details: "routes[1].gw: is no address\ntable: is in use"},
 		},
 		{
 			"a fault of two lines", config.Faults{{Path: "interfaces.a\nb", Problem: "is unknown"}},
-			cni.Error{Code: 7, Msg: "invalid configuration: interfaces.a; b: is unknown", Details: "interfaces.a\nb: is unknown"},
+			types.Error{Code: 7, Msg: "invalid configuration: interfaces.a; b: is unknown", Details: "interfaces.a\nb: is unknown"},
 		},
-		{"host", fmt.Errorf("CNI_NETNS: %w", kernel.ErrHost), cni.Error{Code: 8, Msg: "CNI_NETNS: this is the node's own network namespace"}},
-		{"no namespace", fmt.Errorf("CNI_NETNS: %w", kernel.ErrGone), cni.Error{Code: 4, Msg: "CNI_NETNS: no network namespace there"}},
-		{"busy", fmt.Errorf("%w: /run/netns/a", kernel.ErrBusy), cni.Error{Code: 11, Msg: "another invocation holds the network namespace: /run/netns/a"}},
-		{"no policy routing", fmt.Errorf("%w: x", errUnavailable), cni.Error{Code: 50, Msg: "symroute cannot work on this node: x"}},
-		{"dataDir", fmt.Errorf("%w: %w", errRecord, unix.EROFS), cni.Error{Code: 5, Msg: "dataDir is not usable: read-only file system"}},
-		{"asymmetric", plan.Deviations{deviation(plan.Asymmetric, "a")}, cni.Error{Code: 100, Msg: "a: want x, got y", Details: "a: want x, got y"}},
-		{"a setting", plan.Deviations{deviation(plan.Setting, "a")}, cni.Error{Code: 101, Msg: "a: want x, got y", Details: "a: want x, got y"}},
-		{"missing", plan.Deviations{deviation(plan.Missing, "a")}, cni.Error{Code: 102, Msg: "a: want x, got y", Details: "a: want x, got y"}},
-		{"foreign", plan.Deviations{deviation(plan.Foreign, "a")}, cni.Error{Code: 103, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"host", fmt.Errorf("CNI_NETNS: %w", kernel.ErrHost), types.Error{Code: 8, Msg: "CNI_NETNS: this is the node's own network namespace"}},
+		{"no namespace", fmt.Errorf("CNI_NETNS: %w", kernel.ErrGone), types.Error{Code: 4, Msg: "CNI_NETNS: no network namespace there"}},
+		{"busy", fmt.Errorf("%w: /run/netns/a", kernel.ErrBusy), types.Error{Code: 11, Msg: "another invocation holds the network namespace: /run/netns/a"}},
+		{"no policy routing", fmt.Errorf("%w: x", errUnavailable), types.Error{Code: 50, Msg: "symroute cannot work on this node: x"}},
+		{"dataDir", fmt.Errorf("%w: %w", errRecord, unix.EROFS), types.Error{Code: 5, Msg: "dataDir is not usable: read-only file system"}},
+		{"asymmetric", plan.Deviations{deviation(plan.Asymmetric, "a")}, types.Error{Code: 100, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"a setting", plan.Deviations{deviation(plan.Setting, "a")}, types.Error{Code: 101, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"missing", plan.Deviations{deviation(plan.Missing, "a")}, types.Error{Code: 102, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"foreign", plan.Deviations{deviation(plan.Foreign, "a")}, types.Error{Code: 103, Msg: "a: want x, got y", Details: "a: want x, got y"}},
 		{
 			"the most telling of several", plan.Deviations{deviation(plan.Asymmetric, "a"), deviation(plan.Missing, "b"), deviation(plan.Setting, "c")},
-			cni.Error{Code: 102, Msg: "3 deviations; the first: b: want x, got y", Details: "a: want x, got y\nb: want x, got y\nc: want x, got y"},
+			types.Error{Code: 102, Msg: "3 deviations; the first: b: want x, got y", Details: "a: want x, got y\nb: want x, got y\nc: want x, got y"},
 		},
 		{
 			"of ADD's own check, and the way back failed",
 			errors.Join(fmt.Errorf("ADD: %w", plan.Deviations{deviation(plan.Asymmetric, "a")}), errors.New("and could not be taken back: x\ny")),
-			cni.Error{Code: 100, Msg: "ADD: a: want x, got y; and could not be taken back: x; y", Details: "a: want x, got y"},
+			types.Error{Code: 100, Msg: "ADD: a: want x, got y; and could not be taken back: x; y", Details: "a: want x, got y"},
 		},
-		{"anything else", errors.Join(errors.New("a"), errors.New("b")), cni.Error{Code: 999, Msg: "a; b"}},
+		{"anything else", errors.Join(errors.New("a"), errors.New("b")), types.Error{Code: 999, Msg: "a; b"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,24 +83,24 @@ func TestGuarded(t *testing.T) {
 	var nothing map[string]int
 	tests := []struct {
 		name string
-		verb func(*cni.Args) error
+		verb func(*skel.CmdArgs) error
 		code uint
 		msg  string
 	}{
-		{"error", func(*cni.Args) error { return kernel.ErrHost }, 8, "node's own"},
-		{"panic", func(*cni.Args) error { panic("something") }, 999, "something"},
-		{"panic of two lines", func(*cni.Args) error { panic("one\ntwo") }, 999, "one"},
-		{"panic with an error", func(*cni.Args) error { panic(unix.EIO) }, 999, "input/output error"},
-		{"panic of the language", func(*cni.Args) error { nothing["a"] = 1; return nil }, 999, "nil map"},
-		{"panic while an error is on its way", func(*cni.Args) (err error) {
+		{"error", func(*skel.CmdArgs) error { return kernel.ErrHost }, 8, "node's own"},
+		{"panic", func(*skel.CmdArgs) error { panic("something") }, 999, "something"},
+		{"panic of two lines", func(*skel.CmdArgs) error { panic("one\ntwo") }, 999, "one"},
+		{"panic with an error", func(*skel.CmdArgs) error { panic(unix.EIO) }, 999, "input/output error"},
+		{"panic of the language", func(*skel.CmdArgs) error { nothing["a"] = 1; return nil }, 999, "nil map"},
+		{"panic while an error is on its way", func(*skel.CmdArgs) (err error) {
 			defer func() { panic("something") }()
 			return kernel.ErrHost
 		}, 999, "something"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := guarded(tt.verb)(&cni.Args{})
-			e, ok := errors.AsType[*cni.Error](err)
+			err := guarded(tt.verb)(&skel.CmdArgs{})
+			e, ok := errors.AsType[*types.Error](err)
 			if !ok {
 				t.Fatalf("%v is no error of CNI's", err)
 			}
@@ -108,11 +109,11 @@ func TestGuarded(t *testing.T) {
 			}
 		})
 	}
-	if err := guarded(func(*cni.Args) error { return nil })(&cni.Args{}); err != nil {
+	if err := guarded(func(*skel.CmdArgs) error { return nil })(&skel.CmdArgs{}); err != nil {
 		t.Errorf("success became %v", err)
 	}
-	given := &cni.Args{ContainerID: "c1"}
-	_ = guarded(func(got *cni.Args) error {
+	given := &skel.CmdArgs{ContainerID: "c1"}
+	_ = guarded(func(got *skel.CmdArgs) error {
 		if got != given {
 			t.Errorf("the verb got %v", got)
 		}

@@ -5,8 +5,9 @@ package main
 import (
 	"fmt"
 
-	"github.com/symroute/symroute/pkg/cni"
-	_ "github.com/symroute/symroute/pkg/stack" // grows the stack before anything else is initialized
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/containernetworking/cni/pkg/version"
 )
 
 // release is set by the build: -ldflags "-X main.release=v1.2.3".
@@ -19,31 +20,33 @@ interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
 To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
 
 func main() {
-	plugin := cni.Plugin{
-		About:    fmt.Sprintf(usage, release),
-		Versions: []string{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"},
-		Add:      guarded(add),
-		Del:      guarded(del),
-		Check:    guarded(check),
-		GC:       guarded(gc),
-		Status:   guarded(status),
-	}
-	plugin.Main()
+	skel.PluginMainFuncs(skel.CNIFuncs{
+		Add: guarded(add), Del: guarded(del), Check: guarded(check), GC: guarded(gc), Status: guarded(status),
+	}, version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf(usage, release))
 }
 
 // guarded turns the errors of a verb into the runtime's, and so, as a last
 // resort, a panic: whatever happens, standard output is an error the runtime
 // can read.
-func guarded(verb func(*cni.Args) error) func(*cni.Args) error {
-	return func(args *cni.Args) (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = cni.NewError(cni.ErrInternal, oneLine(fmt.Sprintf("internal error, please report it: %v", p)), "")
-			}
-		}()
-		if err := verb(args); err != nil {
-			return cniError(err)
-		}
-		return nil
+func guarded(verb func(*skel.CmdArgs) error) func(*skel.CmdArgs) error {
+	return func(args *skel.CmdArgs) error {
+		// On a goroutine, and so on a thread, of its own: skel compares the thread's namespace
+		// with the pod's afterwards, and not every thread that has left home can return.
+		done := make(chan error, 1)
+		go func() { done <- attempt(verb, args) }()
+		return <-done
 	}
+}
+
+// attempt is a verb whose errors are the runtime's.
+func attempt(verb func(*skel.CmdArgs) error, args *skel.CmdArgs) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = types.NewError(types.ErrInternal, oneLine(fmt.Sprintf("internal error, please report it: %v", p)), "")
+		}
+	}()
+	if err := verb(args); err != nil {
+		return cniError(err)
+	}
+	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/symroute/symroute/pkg/cni"
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
@@ -32,16 +32,16 @@ type pod struct {
 
 // enter opens the pod and reads what a verb with a configuration needs of it. The
 // caller closes it.
-func enter(args *cni.Args, key record.Key, cfg *config.Config, lock kernel.Lock) (*pod, error) {
+func enter(args *skel.CmdArgs, key record.Key, cfg *config.Config, lock kernel.Lock) (*pod, error) {
 	return open(args, &pod{store: record.NewStore(cfg.DataDir), key: key, cfg: cfg}, lock)
 }
 
 // enterToRemove does the same for DEL.
-func enterToRemove(args *cni.Args, key record.Key, conf *config.Teardown, lock kernel.Lock) (*pod, error) {
+func enterToRemove(args *skel.CmdArgs, key record.Key, conf *config.Teardown, lock kernel.Lock) (*pod, error) {
 	return open(args, &pod{store: record.NewStore(conf.DataDir), key: key}, lock)
 }
 
-func open(args *cni.Args, p *pod, lock kernel.Lock) (*pod, error) {
+func open(args *skel.CmdArgs, p *pod, lock kernel.Lock) (*pod, error) {
 	ns, err := kernel.Enter(args.Netns, lock)
 	if err != nil {
 		return nil, fmt.Errorf("CNI_NETNS: %w", err)
@@ -135,7 +135,7 @@ func (p *pod) input() plan.Input {
 }
 
 // chained parses the configuration of a verb that needs a result to work on.
-func chained(args *cni.Args) (*config.Config, record.Key, error) {
+func chained(args *skel.CmdArgs) (*config.Config, record.Key, error) {
 	cfg, err := config.Parse(args.StdinData)
 	if err != nil {
 		return nil, record.Key{}, err
@@ -146,7 +146,7 @@ func chained(args *cni.Args) (*config.Config, record.Key, error) {
 	return cfg, keyOf(args, cfg.Network), nil
 }
 
-func keyOf(args *cni.Args, network string) record.Key {
+func keyOf(args *skel.CmdArgs, network string) record.Key {
 	return record.Key{Network: network, ContainerID: args.ContainerID, IfName: args.IfName}
 }
 
