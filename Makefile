@@ -12,12 +12,15 @@ build: ## the plugin, statically linked: bin/symroute
 
 test: test-unit test-e2e test-runtimes ## all tests, on the real kernel, in namespaces of their own
 
+# What is tested without the executable. The tests of test/ run the executable.
+UNIT = ./pkg/... ./plugins/... $(if $(wildcard cmd),./cmd/...)
 test-unit: packages
-	$(GO) vet ./...
-	$(GO) test -count=1 ./...
+	$(GO) vet $(UNIT)
+	$(GO) test -count=1 $(UNIT)
 
 test-e2e: packages
-	cd test && $(GO) vet ./... && $(GO) test -count=1 -timeout 20m ./...
+	$(GO) vet ./test/...
+	$(GO) test -count=1 -timeout 40m ./test/...
 
 test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
 	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
@@ -25,7 +28,7 @@ test-runtimes: packages ## under podman, containerd and Multus' calls, in machin
 # With FAULTS=-faults.all each place gets every fault, and 10,000 walks are made.
 FAULTS ?=
 test-faults: packages ## a part of the tests, with its figures: faults, kills, races, damaged records, random walks
-	cd test && $(GO) test -count=1 -timeout 3h -v -run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./e2e $(FAULTS)
+	$(GO) test -count=1 -timeout 3h -v -run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./test/e2e $(FAULTS)
 
 # KERNELS=--all runs every end-to-end test there, which takes several times as long.
 # KERNELS='6.1 -test.run TestX' runs one: see scripts/test-kernels.
@@ -38,14 +41,13 @@ PAIRS ?= 200
 bench: ## what a run costs, beside sbr, tuning and the limits of the machine: tables, with the verdicts on the goals
 	@scripts/install-packages
 	@scripts/install-packages bench
-	cd test && $(GO) test -count=1 -timeout 1h -v -run TestBench ./bench -bench.pairs=$(PAIRS)
+	$(GO) test -count=1 -timeout 1h -v -run TestBench ./test/bench -bench.pairs=$(PAIRS)
 
 demo: packages ## a pod with two providers: broken, then symmetric, then clean
 	scripts/demo
 
 lint: bin/golangci-lint
 	bin/golangci-lint run ./...
-	cd test && ../bin/golangci-lint run --config ../.golangci.yml ./...
 	cd test/runtimes && ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 
 bin/golangci-lint: scripts/lint/go.mod

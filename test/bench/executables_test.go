@@ -18,16 +18,14 @@ type executables struct {
 	reporting map[string]string
 }
 
-// Where the sources of the Go executables are: a folder of the module, and the package
-// there. The plugins that symroute is compared with are of the release in go.mod.
-var (
-	sourceOfSymroute = source{"../..", "./plugins/symroute"}
-	sourceOfSBR      = source{".", "github.com/containernetworking/plugins/plugins/meta/sbr"}
-	sourceOfTuning   = source{".", "github.com/containernetworking/plugins/plugins/meta/tuning"}
-	sourceOfEmpty    = source{".", "./testdata/empty"}
+// The packages of the Go executables. The plugins that symroute is compared with are of
+// the release in go.mod.
+const (
+	packageOfSymroute = "github.com/symroute/symroute/plugins/symroute"
+	packageOfSBR      = "github.com/containernetworking/plugins/plugins/meta/sbr"
+	packageOfTuning   = "github.com/containernetworking/plugins/plugins/meta/tuning"
+	packageOfEmpty    = "./testdata/empty"
 )
-
-type source struct{ dir, pkg string }
 
 // build builds all of them.
 func build(t testing.TB) executables {
@@ -37,16 +35,16 @@ func build(t testing.TB) executables {
 	}
 	dir := t.TempDir()
 	e := executables{
-		sbr:     buildGo(t, dir, "sbr", sourceOfSBR),
-		tuning:  buildGo(t, dir, "tuning", sourceOfTuning),
-		emptyGo: buildGo(t, dir, "empty-go", sourceOfEmpty),
+		sbr:     buildGo(t, dir, "sbr", packageOfSBR),
+		tuning:  buildGo(t, dir, "tuning", packageOfTuning),
+		emptyGo: buildGo(t, dir, "empty-go", packageOfEmpty),
 		emptyC:  buildC(t, dir, "empty"),
 		launch:  buildC(t, dir, "launch"),
 		writer:  buildC(t, dir, "writer"),
 		reporting: map[string]string{
-			sbr:     buildReporting(t, dir, "sbr-reporting", sourceOfSBR),
-			tuning:  buildReporting(t, dir, "tuning-reporting", sourceOfTuning),
-			emptyGo: buildReporting(t, dir, "empty-go-reporting", sourceOfEmpty),
+			sbr:     buildReporting(t, dir, "sbr-reporting", packageOfSBR),
+			tuning:  buildReporting(t, dir, "tuning-reporting", packageOfTuning),
+			emptyGo: buildReporting(t, dir, "empty-go-reporting", packageOfEmpty),
 		},
 	}
 	e.withSymroute(t, dir)
@@ -60,7 +58,7 @@ func build(t testing.TB) executables {
 func buildToCount(t testing.TB) executables {
 	t.Helper()
 	dir := t.TempDir()
-	e := executables{emptyGo: buildGo(t, dir, "empty-go", sourceOfEmpty), reporting: map[string]string{}}
+	e := executables{emptyGo: buildGo(t, dir, "empty-go", packageOfEmpty), reporting: map[string]string{}}
 	e.withSymroute(t, dir)
 	return e
 }
@@ -72,8 +70,8 @@ func (e *executables) withSymroute(t testing.TB, dir string) {
 		e.symroute = install(t, *symroute, filepath.Join(dir, "symroute"))
 		return
 	}
-	e.symroute = buildGo(t, dir, "symroute", sourceOfSymroute)
-	e.reporting[ours] = buildReporting(t, dir, "symroute-reporting", sourceOfSymroute)
+	e.symroute = buildGo(t, dir, "symroute", packageOfSymroute)
+	e.reporting[ours] = buildReporting(t, dir, "symroute-reporting", packageOfSymroute)
 }
 
 // sizes are those of the executables, by the names of plugins.
@@ -100,18 +98,18 @@ func size(t testing.TB, path string) int64 {
 }
 
 // buildGo builds the way a release is built.
-func buildGo(t testing.TB, dir, name string, s source, flags ...string) string {
+func buildGo(t testing.TB, dir, name, pkg string, flags ...string) string {
 	t.Helper()
 	built := filepath.Join(t.TempDir(), name)
 	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", built}, flags...)
-	run(t, s.dir, "go", append(args, s.pkg)...)
+	run(t, "go", append(args, pkg)...)
 	return install(t, built, filepath.Join(dir, name))
 }
 
 func buildC(t testing.TB, dir, name string) string {
 	t.Helper()
 	built := filepath.Join(t.TempDir(), name)
-	run(t, ".", "cc", "-O2", "-static", "-Wall", "-Werror", "-o", built, filepath.Join("testdata", name+".c"))
+	run(t, "cc", "-O2", "-static", "-Wall", "-Werror", "-o", built, filepath.Join("testdata", name+".c"))
 	return install(t, built, filepath.Join(dir, name))
 }
 
@@ -132,13 +130,13 @@ func install(t testing.TB, from, to string) string {
 // buildReporting builds a command that, when it ends, writes to descriptor 3 what it has
 // allocated. The package that is built is there for the go command only: it is the
 // command's with a file more.
-func buildReporting(t testing.TB, dir, name string, s source) string {
+func buildReporting(t testing.TB, dir, name, pkg string) string {
 	t.Helper()
 	const reporting = "reporting"
-	listed := run(t, s.dir, "go", "list", "-f", "{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}", s.pkg)
+	listed := run(t, "go", "list", "-f", "{{range .GoFiles}}{{$.Dir}}/{{.}} {{end}}", pkg)
 	replace := map[string]string{}
 	for _, file := range append(strings.Fields(listed), absolute(t, "testdata/reporting.go")) {
-		replace[absolute(t, filepath.Join(s.dir, reporting, filepath.Base(file)))] = file
+		replace[absolute(t, filepath.Join(reporting, filepath.Base(file)))] = file
 	}
 	data, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -148,7 +146,7 @@ func buildReporting(t testing.TB, dir, name string, s source) string {
 	if err := os.WriteFile(overlay, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return buildGo(t, dir, name, source{s.dir, "./" + reporting}, "-overlay", overlay, "-ldflags", "-checklinkname=0")
+	return buildGo(t, dir, name, "./"+reporting, "-overlay", overlay, "-ldflags", "-checklinkname=0")
 }
 
 func absolute(t testing.TB, path string) string {
@@ -161,10 +159,9 @@ func absolute(t testing.TB, path string) string {
 }
 
 // run runs a program of the toolchain and returns what it prints.
-func run(t testing.TB, dir, program string, args ...string) string {
+func run(t testing.TB, program string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(program, args...)
-	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -62,8 +62,8 @@ func TestCounts(t *testing.T) {
 		within(t, int(b.sizes[ours]>>10), sizeLimit, "KiB of executable")
 	}
 	if t.Failed() {
-		t.Log("To see what changed, run go test -count=1 -v -run TestCounts ./bench in the commit before, too. " +
-			"The limits are in bench/limits_test.go.")
+		t.Log("To see what changed, run go test -count=1 -v -run TestCounts ./test/bench in the commit before, too. " +
+			"The limits are in test/bench/limits_test.go.")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // TestStackGrownFirst holds pkg/stack to what it is for: the stack is grown before any
 // package is initialized that could have used it.
 func TestStackGrownFirst(t *testing.T) {
-	c := exec.Command(buildGo(t, t.TempDir(), "symroute", sourceOfSymroute))
+	c := exec.Command(buildGo(t, t.TempDir(), "symroute", packageOfSymroute))
 	c.Env = append(os.Environ(), "CNI_COMMAND=VERSION", "GODEBUG=inittrace=1") // "init runtime @0.016 ms, 0.077 ms clock, ..."
 	c.Stdin = strings.NewReader(`{"cniVersion":"1.1.0"}`)
 	out, err := c.CombinedOutput()

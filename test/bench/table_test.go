@@ -189,5 +189,5 @@ func processor(t testing.TB) string {
 
 func pluginsRelease(t testing.TB) string {
 	t.Helper()
-	return strings.TrimSpace(run(t, ".", "go", "list", "-m", "-f", "{{.Version}}", "github.com/containernetworking/plugins"))
+	return strings.TrimSpace(run(t, "go", "list", "-m", "-f", "{{.Version}}", "github.com/containernetworking/plugins"))
 }

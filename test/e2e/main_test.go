@@ -6,10 +6,10 @@
 // does (who answers whom over which link, what is dropped, what is left behind),
 // at CNI results and error codes, and not at how the plugin goes about it.
 //
-//	cd test && go test -count=1 ./...
+//	go test -count=1 -timeout 40m ./test/e2e
 //
-// (The executable is built from another module: go test does not notice when it
-// changes, and would show the results of the last time.)
+// (The tests start the executable and do not import it: go test does not notice when
+// it changes, and would show the results of the last time.)
 //
 // Root is needed, and the Debian packages iproute2, nftables and strace. Where
 // there is no Go toolchain, SYMROUTE_BIN_DIR names a folder with symroute and the

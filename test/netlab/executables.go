@@ -14,13 +14,12 @@ import (
 )
 
 // BinDirVariable names a folder of executables that are built already: symroute
-// and the plugins of this module's tool directives. It is for machines without
+// and the plugins of go.mod's tool directives. It is for machines without
 // a Go toolchain.
 const BinDirVariable = "SYMROUTE_BIN_DIR"
 
-// modulePath is the module of this package, whose tool directives name the
-// plugins. Its folder lies in that of symroute's module.
-const modulePath = "github.com/symroute/symroute/test"
+// modulePath is the module of symroute, whose tool directives name the plugins.
+const modulePath = "github.com/symroute/symroute"
 
 // BinDir is the folder with the CNI plugins. The first call builds them.
 func BinDir(t testing.TB) string {
@@ -50,11 +49,10 @@ var Build = sync.OnceValues(func() (string, error) {
 	}
 	defer unlock()
 	// go build leaves an executable alone that is up to date.
-	if _, err := run(module, "go", "build", "-o", dir+"/", "tool"); err != nil {
-		return "", err
-	}
-	if _, err := run(filepath.Dir(module), "go", "build", "-o", dir+"/", "./plugins/symroute"); err != nil {
-		return "", err
+	for _, what := range []string{"tool", "./plugins/symroute"} {
+		if _, err := run(module, "go", "build", "-o", dir+"/", what); err != nil {
+			return "", err
+		}
 	}
 	return dir, nil
 })
