@@ -5,74 +5,88 @@ GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
-.PHONY: build test test-unit test-e2e test-runtimes test-kernels test-faults bench demo lint vulncheck archives fuzz clean
+# Says each 30 s that a command still runs.
+PROGRESS = scripts/progress
 
-build: ## the plugin, statically linked: bin/symroute
+.PHONY: build help test test-unit test-e2e test-runtimes test-kernels test-faults bench demo lint vulncheck archives fuzz \
+	packages clean
+
+# A target that a user may call has a comment: "target: ## TIME | what it does".
+# TIME is that of a machine with two cores whose build cache is filled; the first run compiles for
+# one or two minutes more. "make help" prints them.
+
+build: ## 5 s | the plugin, statically linked: bin/symroute
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
 
-test: test-unit test-e2e test-runtimes ## all tests, on the real kernel, in namespaces of their own
+help: ## 1 s | this list
+	@awk -F ' *## *| *[|] *' ' \
+		BEGIN { printf "  %-17s %-7s %s\n", "TARGET", "TIME", "WHAT IT DOES (root: it needs network namespaces)" } \
+		/^[a-z0-9\/-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-17s %-7s %s\n", $$1, $$2, $$3 }' $(firstword $(MAKEFILE_LIST))
+
+test: test-unit test-e2e test-runtimes ## 15 min | all tests, in namespaces of their own (root)
 
 # What is tested without the executable. The tests of test/ run the executable.
 UNIT = ./pkg/... ./plugins/... $(if $(wildcard cmd),./cmd/...)
-test-unit: packages
-	$(GO) vet $(UNIT)
-	$(GO) test -count=1 $(UNIT)
+test-unit: packages ## 1 min | vet and tests of the packages (root)
+	$(PROGRESS) $(GO) vet $(UNIT)
+	$(PROGRESS) $(GO) test -count=1 $(UNIT)
 
-test-e2e: packages
-	$(GO) vet ./test/...
-	$(GO) test -count=1 -timeout 40m ./test/...
+# A package has 10 minutes by default, which is too short for test/e2e on a loaded machine.
+test-e2e: packages ## 10 min | vet and tests of the executable, with real plugins, links and packets (root)
+	$(PROGRESS) $(GO) vet ./test/...
+	$(PROGRESS) $(GO) test -count=1 -timeout 40m ./test/...
 
-test-runtimes: packages ## under podman, containerd and Multus' calls, in machines of their own
-	cd test/runtimes && $(GO) vet ./... && ../../scripts/with-runtimes $(GO) test -count=1 -timeout 10m ./...
+test-runtimes: packages ## 3 min | tests under podman, containerd and Multus' calls, in machines of their own (root)
+	$(PROGRESS) $(GO) vet -C test/runtimes ./...
+	$(PROGRESS) scripts/with-runtimes $(GO) test -C test/runtimes -count=1 -timeout 10m ./...
 
-# With FAULTS=-faults.all each place gets every fault, and 10,000 walks are made.
 FAULTS ?=
-test-faults: packages ## a part of the tests, with its figures: faults, kills, races, damaged records, random walks
-	$(GO) test -count=1 -timeout 3h -v -run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./test/e2e $(FAULTS)
+test-faults: packages ## 10 min | faults, kills, races, random walks, with figures; FAULTS=-faults.all: all of them, hours (root)
+	$(PROGRESS) $(GO) test -count=1 -timeout 3h -v \
+		-run 'TestFaults|TestWalks|TestRaces|TestRememberedFile' ./test/e2e $(FAULTS)
 
-# KERNELS=--all runs every end-to-end test there, which takes several times as long.
-# KERNELS='6.1 -test.run TestX' runs one: see scripts/test-kernels.
+# KERNELS='6.1 -test.run TestX' runs one test on one kernel: see scripts/test-kernels.
 KERNELS ?=
-test-kernels: ## on Debian's kernels 5.10, 6.1 and 6.12, in QEMU guests
-	@scripts/install-packages guests
-	scripts/test-kernels $(KERNELS)
+test-kernels: ## 30 min | tests on Debian's kernels 5.10, 6.1 and 6.12, in QEMU; KERNELS=--all: every test, hours
+	@$(PROGRESS) scripts/install-packages guests
+	$(PROGRESS) scripts/test-kernels $(KERNELS)
 
+# Nothing runs beside a measurement: no progress is shown.
 PAIRS ?= 200
-bench: ## what a run costs, beside sbr, tuning and the limits of the machine: tables, with the verdicts on the goals
-	@scripts/install-packages
-	@scripts/install-packages bench
+bench: packages ## 5 min | what a run costs, beside sbr, tuning and the limits of the machine; PAIRS=20: a look (root)
+	@$(PROGRESS) scripts/install-packages bench
 	$(GO) test -count=1 -timeout 1h -v -run TestBench ./test/bench -bench.pairs=$(PAIRS)
 
-demo: packages ## a pod with two providers: broken, then symmetric, then clean
+demo: packages ## 10 s | a pod with two providers: broken, then symmetric, then clean (root)
 	scripts/demo
 
-lint: bin/golangci-lint
-	bin/golangci-lint run ./...
-	cd test/runtimes && ../../bin/golangci-lint run --config ../../.golangci.yml ./...
+lint: bin/golangci-lint ## 30 s | golangci-lint over both modules
+	$(PROGRESS) bin/golangci-lint run ./...
+	cd test/runtimes && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 
-bin/golangci-lint: scripts/lint/go.mod
-	cd scripts/lint && CGO_ENABLED=0 $(GO) build -o ../../bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+bin/golangci-lint: scripts/lint/go.mod ## 3 min | the linter, in the version of scripts/lint/go.mod
+	CGO_ENABLED=0 $(PROGRESS) $(GO) build -C scripts/lint -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 # Its database is on the network: a step of the release, not of CI.
-vulncheck: ## known vulnerabilities in what the executable is made of
-	$(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./plugins/...
+vulncheck: ## 1 min | known vulnerabilities in what the executable is made of
+	$(PROGRESS) $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./plugins/...
 
 ARCHES = amd64 arm64 ppc64le riscv64 s390x
-archives: ## what a release consists of: dist/symroute-linux-ARCH.tgz, and their checksums
+archives: ## 5 min | what a release consists of: dist/symroute-linux-ARCH.tgz, and their checksums
 	rm -rf dist && mkdir dist
 	for arch in $(ARCHES); do \
 		GOARCH=$$arch $(MAKE) build && \
-		tar --create --gzip --owner=0 --group=0 --numeric-owner --file dist/symroute-linux-$$arch.tgz -C bin symroute -C .. LICENSE || exit; \
+		tar --create --gzip --owner=0 --group=0 --numeric-owner \
+			--file dist/symroute-linux-$$arch.tgz -C bin symroute -C .. LICENSE || exit; \
 	done
 	cd dist && sha256sum *.tgz >SHA256SUMS
 
 FUZZTIME ?= 5m
-fuzz: ## each fuzz target for FUZZTIME
-	scripts/fuzz $(FUZZTIME)
+fuzz: ## 1 hour | each fuzz target for FUZZTIME=5m
+	$(PROGRESS) scripts/fuzz $(FUZZTIME)
 
-.PHONY: packages
-packages:
-	@scripts/install-packages
+packages: ## 20 s | the Debian packages that tests and demo need, where they are missing (root)
+	@$(PROGRESS) scripts/install-packages
 
-clean:
+clean: ## 1 s | removes bin and dist
 	rm -rf bin dist
