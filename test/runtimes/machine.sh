@@ -20,6 +20,7 @@ for dir in usr etc; do
 	mount -t overlay machine -o "lowerdir=$software/$dir:/$dir,upperdir=../written/$dir,workdir=../scratch/$dir" "$dir"
 done
 mount --rbind /dev dev
+mount -t tmpfs machine dev/shm # podman keeps its locks there
 mount --rbind /sys sys
 mount --bind "$plugins" opt/cni/bin
 mount -o remount,bind,ro opt/cni/bin
