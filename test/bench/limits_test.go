@@ -1,10 +1,10 @@
 package bench
 
 import (
-	"encoding/binary"
 	"fmt"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -101,14 +101,16 @@ func (c counts) kinds() map[string]int {
 	}
 	kinds := map[string]int{}
 	for _, datagram := range c.netlink {
-		for len(datagram) >= unix.NLMSG_HDRLEN {
-			size, kind := int(binary.NativeEndian.Uint32(datagram)), binary.NativeEndian.Uint16(datagram[4:])
-			name, known := names[kind]
+		messages, err := syscall.ParseNetlinkMessage(datagram)
+		if err != nil {
+			kinds[err.Error()]++
+		}
+		for _, m := range messages {
+			name, known := names[m.Header.Type]
 			if !known {
-				name = fmt.Sprintf("message %d", kind)
+				name = fmt.Sprintf("message %d", m.Header.Type)
 			}
 			kinds[name]++
-			datagram = datagram[min((size+3)&^3, len(datagram)):]
 		}
 	}
 	return kinds

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/test/netlab"
@@ -21,21 +24,18 @@ import (
 
 // rtnl is a netlink socket in a namespace. A walk looks at its pod after each step:
 // running ip for that would take longer than the walk.
-type rtnl struct {
-	fd  int
-	seq uint32
-}
+type rtnl struct{ handle *nl.SocketHandle }
 
 func newRTNL(ns *netlab.NS) (*rtnl, error) {
-	s := &rtnl{}
+	var socket *nl.NetlinkSocket
 	err := ns.Do(func() (err error) {
-		s.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		socket, err = nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
 		return err
 	})
-	return s, err
+	return &rtnl{&nl.SocketHandle{Socket: socket}}, err
 }
 
-func (s *rtnl) close() { unix.Close(s.fd) }
+func (s *rtnl) close() { s.handle.Close() }
 
 // netlinkMessage is what the kernel tells of one thing: a header of fixed size, and
 // attributes.
@@ -46,73 +46,43 @@ type netlinkMessage struct {
 
 // ask sends one request and collects the messages of its answer.
 func (s *rtnl) ask(kind, flags uint16, headerSize int, request []byte) ([]netlinkMessage, error) {
-	s.seq++
-	packet := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(request))
-	binary.NativeEndian.PutUint32(packet, uint32(unix.NLMSG_HDRLEN+len(request)))
-	binary.NativeEndian.PutUint16(packet[4:], kind)
-	binary.NativeEndian.PutUint16(packet[6:], unix.NLM_F_REQUEST|flags)
-	binary.NativeEndian.PutUint32(packet[8:], s.seq)
-	if err := unix.Sendto(s.fd, append(packet, request...), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	req := nl.NewNetlinkRequest(int(kind), int(flags))
+	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: s.handle}
+	req.AddRawData(request)
+	answer, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	if err != nil {
 		return nil, fmt.Errorf("netlink: %w", err)
 	}
 	var out []netlinkMessage
-	buffer := make([]byte, 64<<10)
+	for _, m := range answer {
+		out = append(out, netlinkMessage{header: m[:headerSize], attrs: netlinkAttrs(m[headerSize:])})
+	}
+	return out, nil
+}
+
+// dump reads all of a kind, and again where it changed meanwhile.
+func (s *rtnl) dump(kind uint16, header []byte, attrs ...byte) ([]netlinkMessage, error) {
 	for {
-		n, _, err := unix.Recvfrom(s.fd, buffer, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("netlink: %w", err)
-		}
-		for rest := buffer[:n]; len(rest) >= unix.NLMSG_HDRLEN; {
-			size := int(binary.NativeEndian.Uint32(rest))
-			body := bytes.Clone(rest[unix.NLMSG_HDRLEN:size])
-			mine := binary.NativeEndian.Uint32(rest[8:]) == s.seq
-			switch kind := binary.NativeEndian.Uint16(rest[4:]); {
-			case !mine:
-			case kind == unix.NLMSG_DONE:
-				return out, nil
-			case kind == unix.NLMSG_ERROR:
-				if number := int32(binary.NativeEndian.Uint32(body)); number != 0 {
-					return nil, unix.Errno(-number)
-				}
-				return out, nil
-			default:
-				out = append(out, netlinkMessage{header: body[:headerSize], attrs: netlinkAttrs(body[headerSize:])})
-				if flags&unix.NLM_F_DUMP == 0 {
-					return out, nil
-				}
-			}
-			rest = rest[min(len(rest), (size+3)&^3):]
+		out, err := s.ask(kind, unix.NLM_F_DUMP, len(header), append(header, attrs...))
+		if !errors.Is(err, nl.ErrDumpInterrupted) {
+			return out, err
 		}
 	}
 }
 
-func (s *rtnl) dump(kind uint16, header []byte, attrs ...byte) ([]netlinkMessage, error) {
-	return s.ask(kind, unix.NLM_F_DUMP, len(header), append(header, attrs...))
-}
-
 func netlinkAttrs(b []byte) map[uint16][]byte {
+	parsed, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		panic(err) // the kernel's own words
+	}
 	attrs := map[uint16][]byte{}
-	for len(b) >= unix.SizeofRtAttr {
-		size := int(binary.NativeEndian.Uint16(b))
-		if size < unix.SizeofRtAttr || size > len(b) {
-			break
-		}
-		attrs[binary.NativeEndian.Uint16(b[2:])&0x3fff] = b[unix.SizeofRtAttr:size]
-		b = b[min(len(b), (size+3)&^3):]
+	for _, a := range parsed {
+		attrs[a.Attr.Type&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER)] = a.Value
 	}
 	return attrs
 }
 
-func netlinkAttr(kind uint16, value []byte) []byte {
-	b := make([]byte, unix.SizeofRtAttr, unix.SizeofRtAttr+len(value)+3)
-	binary.NativeEndian.PutUint16(b, uint16(unix.SizeofRtAttr+len(value)))
-	binary.NativeEndian.PutUint16(b[2:], kind)
-	b = append(b, value...)
-	return append(b, make([]byte, (4-len(value)%4)%4)...)
-}
+func netlinkAttr(kind uint16, value []byte) []byte { return nl.NewRtAttr(int(kind), value).Serialize() }
 
 func u32(b []byte) uint32 {
 	if len(b) < 4 {
