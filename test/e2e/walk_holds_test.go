@@ -51,7 +51,7 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 		if k.pod.was.diff(k.pod.is) != "" {
 			return string(s.Verb) + " changed the pod", k.pod.was.diff(k.pod.is)
 		}
-	default:
+	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
 		for _, l := range k.w.Lines(s, k.pod.names) {
 			if device, ok := strings.CutPrefix(l.Text, "net/ipv4/conf/"); ok && strings.Contains(l.Text, "/rp_filter=") && len(k.attached) > 0 {
 				device, _, _ = strings.Cut(device, "/")
