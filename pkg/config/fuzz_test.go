@@ -59,6 +59,7 @@ func FuzzParse(f *testing.F) {
 		checkConfig(t, c)
 		if c.Prev != nil {
 			checkResult(t, c.Prev)
+			checkPassedOn(t, data, c)
 		}
 	})
 }
@@ -88,6 +89,7 @@ func FuzzPrevResult(f *testing.F) {
 		checkConfig(t, c)
 		if c.Prev != nil {
 			checkResult(t, c.Prev)
+			checkPassedOn(t, data, c)
 		}
 	})
 }
@@ -263,6 +265,36 @@ func checkResult(t *testing.T, r *Result) {
 		}
 		checkGateway(t, route.Gateway, route.Dst)
 	}
+}
+
+// checkPassedOn makes sure that the printed result has a version, and is the one that came but
+// for that.
+func checkPassedOn(t *testing.T, data []byte, c *Config) {
+	c.CNIVersion = "1.0.0"
+	printed, err := PrevResult(data, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := decoded(t, data)["prevResult"].(map[string]any)
+	after := decoded(t, printed)
+	if version, _ := after["cniVersion"].(string); version == "" {
+		t.Errorf("no version in %s", printed)
+	}
+	delete(before, "cniVersion")
+	delete(after, "cniVersion")
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the result has changed:\n%s", diff)
+	}
+}
+
+func decoded(t *testing.T, text []byte) (members map[string]any) {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber() // 1e400 is one
+	if err := dec.Decode(&members); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return members
 }
 
 func checkUnicast(t *testing.T, a netip.Addr) {

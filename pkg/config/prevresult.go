@@ -2,27 +2,25 @@ package config
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
-	"strconv"
 	"strings"
 )
 
 // PrevResult returns the prevResult of a configuration as it came, with cniVersion put in where
 // it names none. Nothing else is changed: no field is lost, not even an unknown one.
 func PrevResult(data []byte, c *Config) ([]byte, error) {
-	var conf struct {
-		PrevResult json.RawMessage `json:"prevResult"`
-	}
+	var conf, result map[string]json.RawMessage // a struct would match keys whatever their case
 	if err := json.Unmarshal(data, &conf); err != nil || c.Prev.CNIVersion != "" || c.CNIVersion == "" {
-		return conf.PrevResult, err
+		return conf["prevResult"], err
 	}
-	var result map[string]json.RawMessage
-	if err := json.Unmarshal(conf.PrevResult, &result); err != nil {
+	version, err := json.Marshal(c.CNIVersion)
+	if err = errors.Join(err, json.Unmarshal(conf["prevResult"], &result)); err != nil {
 		return nil, err
 	}
-	result["cniVersion"] = []byte(strconv.Quote(c.CNIVersion))
+	result["cniVersion"] = version
 	return json.Marshal(result)
 }
 

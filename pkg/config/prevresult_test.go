@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"net/netip"
 	"testing"
 
@@ -100,8 +101,62 @@ func TestParsePrevResult(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := tt.want
+			want.CNIVersion = versionOf(t, tt.json)
 			if diff := cmp.Diff(&want, got.Prev, netipValues); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+func versionOf(t *testing.T, text string) string {
+	t.Helper()
+	var result struct {
+		CNIVersion string `json:"cniVersion"`
+	}
+	if err := json.Unmarshal([]byte(text), &result); err != nil {
+		t.Fatal(err)
+	}
+	return result.CNIVersion
+}
+
+// The result is passed on as it came. Where it names no version the members come in another
+// order, and none is lost or changed.
+func TestPrevResult(t *testing.T) {
+	tests := []struct{ name, raw, version, want string }{
+		{"lacking", `{"ips": [], "x": 1}`, "1.0.0", `{"cniVersion":"1.0.0","ips":[],"x":1}`},
+		{"empty", `{ }`, "1.0.0", `{"cniVersion":"1.0.0"}`},
+		{"there", `{"ips": [], "cniVersion" : "0.4.0"}`, "1.0.0", `{"ips": [], "cniVersion" : "0.4.0"}`},
+		{"null", `{"ips": [], "cniVersion" : null , "x": 1}`, "1.0.0", `{"cniVersion":"1.0.0","ips":[],"x":1}`},
+		{"empty string", `{"cniVersion":""}`, "1.0.0", `{"cniVersion":"1.0.0"}`},
+		{"inner only", `{"a":{"cniVersion":"1"}}`, "1.0.0", `{"a":{"cniVersion":"1"},"cniVersion":"1.0.0"}`},
+		{"escaped key", `{"cniV\u0065rsion":"0.4.0"}`, "1.0.0", `{"cniV\u0065rsion":"0.4.0"}`},
+		{"no version to give", `{"ips": []}`, "", `{"ips": []}`},
+		{
+			"unknown fields and big numbers stay", `{"z":1e400,"a":12345678901234567890,"y":[1.0]}`, "1.0.0",
+			`{"a":12345678901234567890,"cniVersion":"1.0.0","y":[1.0],"z":1e400}`,
+		},
+		{
+			"there, and all else as it is", "{\n \"cniVersion\":\"1.0.0\",\t\"z\":1e400 , \"a\":\"<\xff>\"}", "1.0.0",
+			"{\n \"cniVersion\":\"1.0.0\",\t\"z\":1e400 , \"a\":\"<\xff>\"}",
+		},
+		{"version that needs escapes", `{}`, "1\"\a", `{"cniVersion":"1\"\u0007"}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			version, err := json.Marshal(tt.version)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// A key of other case is somebody else's.
+			data := []byte(`{"cniVersion": ` + string(version) + `, "PrevResult": {"x": 1}, "prevResult": ` + tt.raw + `, "PREVRESULT": {"y": 2}}`)
+			c, err := Parse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := PrevResult(data, c)
+			if err != nil || string(got) != tt.want {
+				t.Errorf("got %s (%v), want %s", got, err, tt.want)
 			}
 		})
 	}

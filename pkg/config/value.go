@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -33,18 +32,18 @@ type object struct {
 
 // decodeTop decodes a whole configuration, whose faults go to faults.
 func decodeTop(data []byte, faults *Faults) (object, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return object{}, &DecodeError{errors.New("standard input is empty")}
+	}
+	// Unlike a Decoder this takes all of it for one value, and says where that ends.
+	err := json.Unmarshal(data, new(json.RawMessage))
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return object{}, &DecodeError{fmt.Errorf("%w (at byte %d)", err, syntax.Offset)}
+	}
+	top := value{faults: faults}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	top := value{faults: faults}
-	err := dec.Decode(&top.json)
-	if err == nil {
-		if _, err = dec.Token(); err == nil {
-			err = errors.New("there is more behind it")
-		} else if errors.Is(err, io.EOF) {
-			err = nil
-		}
-	}
-	if err != nil {
+	if err := errors.Join(err, dec.Decode(&top.json)); err != nil {
 		return object{}, &DecodeError{err}
 	}
 	members, ok := top.json.(map[string]any)

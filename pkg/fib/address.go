@@ -10,16 +10,16 @@ import (
 
 // Address is an address of an interface.
 type Address struct {
-	Index     int // of the interface
-	Prefix    netip.Prefix
-	Scope     uint8 // RT_SCOPE_*
-	Tentative bool  // duplicate address detection is running, or failed
+	Index     int          `json:"index"` // of the interface
+	Prefix    netip.Prefix `json:"prefix"`
+	Scope     Scope        `json:"scope,omitempty"`
+	Tentative bool         `json:"-"` // duplicate address detection is running, or failed
 	// Deprecated is set for one that is never chosen as source by itself: IPv6
 	// with a preferred lifetime of 0 (RFC 4862, 5.5.4).
-	Deprecated bool
+	Deprecated bool `json:"deprecated,omitempty"`
 	// Protocol says who configured it (IFA_PROTO, since Linux 5.18); 0: nobody did,
 	// or this kernel does not tell.
-	Protocol uint8
+	Protocol uint8 `json:"protocol,omitempty"`
 }
 
 func (a Address) String() string {
@@ -39,7 +39,7 @@ func DecodeAddress(b []byte) (Address, error) {
 	if len(b) < addressHeader {
 		return Address{}, fmt.Errorf("%w: address of %d bytes", ErrMalformed, len(b))
 	}
-	a := Address{Scope: b[3], Index: int(binary.NativeEndian.Uint32(b[4:]))}
+	a := Address{Scope: Scope(b[3]), Index: int(binary.NativeEndian.Uint32(b[4:]))}
 	flags := uint32(b[2])
 	var local, peer netip.Addr
 	for at, err := range attrs(b[addressHeader:]) {
@@ -80,7 +80,7 @@ const ifaProto = 11 // IFA_PROTO, uapi/linux/if_addr.h
 func EncodeAddress(a Address) []byte {
 	ip := a.Prefix.Addr()
 	b := make([]byte, addressHeader, 64)
-	b[0], b[1], b[3] = uint8(FamilyOf(ip)), uint8(a.Prefix.Bits()), a.Scope
+	b[0], b[1], b[3] = uint8(FamilyOf(ip)), uint8(a.Prefix.Bits()), uint8(a.Scope)
 	binary.NativeEndian.PutUint32(b[4:], uint32(a.Index))
 	b = appendAddr(b, unix.IFA_LOCAL, ip)
 	b = appendAddr(b, unix.IFA_ADDRESS, ip)

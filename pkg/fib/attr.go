@@ -24,6 +24,7 @@ type attr struct {
 // attrs walks the attributes of a message. One that is cut off is ErrMalformed.
 func attrs(b []byte) iter.Seq2[attr, error] {
 	return func(yield func(attr, error) bool) {
+		left := len(b)
 		for len(b)%unix.RTA_ALIGNTO != 0 { // ParseRouteAttr takes it for granted that there is padding
 			b = append(b[:len(b):len(b)], 0)
 		}
@@ -34,6 +35,11 @@ func attrs(b []byte) iter.Seq2[attr, error] {
 		}
 		const flags = unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER
 		for _, a := range parsed {
+			if int(a.Attr.Len) > left { // the padding is ours
+				yield(attr{}, fmt.Errorf("%w: attribute %d is cut off", ErrMalformed, a.Attr.Type&^flags))
+				return
+			}
+			left -= (int(a.Attr.Len) + unix.RTA_ALIGNTO - 1) &^ (unix.RTA_ALIGNTO - 1)
 			if !yield(attr{kind: a.Attr.Type &^ flags, value: a.Value, flags: a.Attr.Type & flags}, nil) {
 				return
 			}

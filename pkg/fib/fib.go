@@ -76,3 +76,18 @@ func prefixText(p netip.Prefix, whole string) string {
 	}
 	return p.String()
 }
+
+// OffLink are addresses that are hardly ever on a link: those of documentation and
+// benchmarks (RFC 5737, RFC 2544, RFC 3849, RFC 9637), then well-known ones. They are asked
+// about, not sent to.
+func OffLink(f Family) []netip.Addr {
+	texts := []string{"192.0.2.254", "198.51.100.254", "203.0.113.254", "198.18.255.254", "9.9.9.9", "1.1.1.1", "8.8.8.8"}
+	if f == V6 {
+		texts = []string{"2001:db8:ffff:ffff::fffe", "3fff:fff:ffff::fffe", "2001:2:0:ffff::fffe", "2620:fe::fe", "2606:4700:4700::1111"}
+	}
+	var out []netip.Addr
+	for _, t := range texts {
+		out = append(out, netip.MustParseAddr(t))
+	}
+	return out
+}

@@ -11,7 +11,7 @@ import (
 func FuzzDecodeRule(f *testing.F) {
 	for _, r := range []Rule{
 		{Family: V4, Priority: 5, From: prefix("192.0.2.7/32"), To: prefix("10.0.0.0/8"), IIF: "eth0", OIF: "net1", Action: Lookup, Table: 7300, Protocol: 73},
-		{Family: V6, Inverted: true, TOS: 4, From: prefix("2001:db8::/32"), Action: Unreachable, Other: string(number(unix.FRA_FWMARK, 7))},
+		{Family: V6, Inverted: true, TOS: 4, From: prefix("2001:db8::/32"), Action: Unreachable, Other: Opaque(number(unix.FRA_FWMARK, 7))},
 	} {
 		f.Add(EncodeRule(r))
 	}
@@ -26,14 +26,17 @@ func FuzzDecodeRule(f *testing.F) {
 		if err != nil || again != r {
 			t.Errorf("decoded as\n%#v, written again it is\n%#v (%v)", r, again, err)
 		}
+		if r.Family == V4 || r.Family == V6 { // of others nobody asks
+			sameRule(t, r)
+		}
 	})
 }
 
 func FuzzDecodeRoute(f *testing.F) {
 	for _, r := range []Route{
-		{Family: V4, Dst: V4.Any(), Table: 254, Type: unix.RTN_UNICAST, MTU: 1400, OtherMetrics: string(number(unix.RTAX_WINDOW, 9)), Hops: []Hop{{Gateway: addr("10.0.0.1"), Index: 2, OnLink: true}}},
+		{Family: V4, Dst: V4.Any(), Table: 254, Type: unix.RTN_UNICAST, MTU: 1400, OtherMetrics: Opaque(number(unix.RTAX_WINDOW, 9)), Hops: []Hop{{Gateway: addr("10.0.0.1"), Index: 2, OnLink: true}}},
 		{Family: V4, Dst: prefix("10.0.0.0/8"), TOS: 4, Table: 7300, PrefSrc: addr("10.0.0.1"), Metric: 5, Hops: []Hop{{Gateway: addr("fe80::1"), Index: 2, Weight: 1}, {Index: 3, Weight: 7, Other: encapsulated}}},
-		{Family: V6, Dst: prefix("fd00::/8"), From: prefix("2001:db8::/32"), Pref: 3, AdvMSS: 1200, Other: string(number(unix.RTA_FLOW, 5)), Hops: []Hop{{Index: 2}}},
+		{Family: V6, Dst: prefix("fd00::/8"), From: prefix("2001:db8::/32"), Pref: 3, AdvMSS: 1200, Other: Opaque(number(unix.RTA_FLOW, 5)), Hops: []Hop{{Index: 2}}},
 		{Family: V6, Dst: V6.Any(), NexthopID: 7},
 	} {
 		f.Add(EncodeRoute(r))
@@ -45,6 +48,7 @@ func FuzzDecodeRoute(f *testing.F) {
 			return
 		}
 		_ = r.String()
+		sameRoute(t, r)
 		if r.NexthopID != 0 {
 			r.Hops = nil // the object stands for them
 		}
@@ -55,9 +59,50 @@ func FuzzDecodeRoute(f *testing.F) {
 	})
 }
 
+// FuzzRuleLine reads any text as a rule. What is read can be written, and is then the same.
+func FuzzRuleLine(f *testing.F) {
+	for _, r := range manyRules() {
+		text, _ := r.MarshalText() // TestRuleLine has the error
+		f.Add(string(text))
+	}
+	for text := range badRuleLines() {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var r Rule
+		if r.UnmarshalText([]byte(text)) == nil {
+			_, _ = r.String(), EncodeRule(r)
+			sameRule(t, r)
+		}
+	})
+}
+
+// FuzzRouteLine is FuzzRuleLine, of routes and hops.
+func FuzzRouteLine(f *testing.F) {
+	for _, r := range manyRoutes() {
+		text, _ := r.MarshalText() // TestRouteLine has the error
+		f.Add(string(text))
+	}
+	for text := range badRouteLines() {
+		f.Add(text)
+	}
+	f.Add("via 192.0.2.1 dev net1 index 5 weight 256 onlink encap 00ff")
+	f.Fuzz(func(t *testing.T, text string) {
+		var r Route
+		if r.UnmarshalText([]byte(text)) == nil {
+			_, _, _ = r.String(), EncodeRoute(r), EncodeRouteDeletion(r)
+			sameRoute(t, r)
+		}
+		var h Hop
+		if h.UnmarshalText([]byte(text)) == nil {
+			sameHopLine(t, h)
+		}
+	})
+}
+
 func FuzzDecodeLink(f *testing.F) {
 	f.Add(concat(numbers(0, 7, unix.IFF_UP, 0), appendText(nil, unix.IFLA_IFNAME, "net1"), number(unix.IFLA_MASTER, 3)))
-	f.Add(concat(numbers(0, 7, 0, 0), attribute(unix.IFLA_AF_SPEC, concat(settings4(nil), settings6(1))...)))
+	f.Add(concat(numbers(0, 7, 0, 0), attribute(unix.IFLA_AF_SPEC, concat(settings4(nil), settings6(1, 1))...)))
 	f.Add(concat(numbers(0, 7, 0, 0), attribute(unix.IFLA_LINKINFO, concat(appendText(nil, unix.IFLA_INFO_KIND, "vrf"), attribute(unix.IFLA_INFO_DATA, number(unix.IFLA_VRF_TABLE, 9)...))...)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if _, err := DecodeLink(b); err != nil {

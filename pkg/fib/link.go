@@ -28,8 +28,9 @@ type Link struct {
 	// HasIPv4 is false where it has none (an MTU below 68).
 	HasIPv4 bool
 	Settings
-	// IPv6 is set where the device takes part in IPv6 (disable_ipv6 is 0).
-	IPv6 bool
+	// HasIPv6 is set where it has IPv6 settings, IPv6 where it takes part in IPv6
+	// (disable_ipv6 is 0).
+	HasIPv6, IPv6 bool
 }
 
 // Indices of device settings in IFLA_INET_CONF and IFLA_INET6_CONF: the first
@@ -41,6 +42,7 @@ const (
 	confARPAnnounce = 18
 	confARPIgnore   = 19
 	confDisableIPv6 = 26
+	confKeepAddr    = 42 // DEVCONF_KEEP_ADDR_ON_DOWN, since Linux 4.6
 )
 
 const linkHeader = unix.SizeofIfInfomsg
@@ -111,7 +113,7 @@ func (l *Link) decodeInfo(b []byte) error {
 	for a, err := range attrs(data) {
 		switch {
 		case err != nil:
-		case l.Kind == "vrf" && a.kind == unix.IFLA_VRF_TABLE:
+		case l.Kind == KindVRF && a.kind == unix.IFLA_VRF_TABLE:
 			l.VRFTable, err = a.u32()
 		case l.Kind != KindIPIP && l.Kind != KindIP6Tunnel: // others number their attributes otherwise
 		case a.kind == iflaIPTunnelProto:
@@ -131,6 +133,9 @@ const (
 	KindIPIP      = "ipip"
 	KindIP6Tunnel = "ip6tnl"
 )
+
+// KindVRF is the kind of a device that gives those enslaved to it a table.
+const KindVRF = "vrf"
 
 // Attributes of a tunnel, uapi/linux/if_tunnel.h: IFLA_IPTUN_LOCAL, _REMOTE, _PROTO.
 const (
@@ -160,7 +165,9 @@ func (l *Link) decodeSettings(b []byte) error {
 				l.ARPAnnounce = setting(a.value, confARPAnnounce-1)
 				l.ARPIgnore = setting(a.value, confARPIgnore-1)
 			case Family(family.kind) == V6 && a.kind == unix.IFLA_INET6_CONF:
+				l.HasIPv6 = true
 				l.IPv6 = setting(a.value, confDisableIPv6) == 0
+				l.KeepAddrOnDown = setting(a.value, confKeepAddr)
 			}
 		}
 	}

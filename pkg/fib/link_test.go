@@ -18,9 +18,10 @@ func settings4(set map[int]int32) []byte {
 	return attribute(unix.AF_INET|unix.NLA_F_NESTED, attribute(unix.IFLA_INET_CONF, numbers(values...)...)...)
 }
 
-func settings6(disabled int32) []byte {
+func settings6(disabled, keepAddr int32) []byte {
 	values := make([]int32, 60)
 	values[confDisableIPv6] = disabled
+	values[42] = keepAddr
 	return attribute(unix.AF_INET6|unix.NLA_F_NESTED, attribute(unix.IFLA_INET6_CONF, numbers(values...)...)...)
 }
 
@@ -56,8 +57,11 @@ func TestDecodeLink(t *testing.T) {
 		},
 		{
 			"settings",
-			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, concat(settings4(map[int]int32{8: 2, 13: 1, 18: 2, 19: 1}), settings6(0))...)),
-			Link{Index: 7, HasIPv4: true, Settings: Settings{RPFilter: 2, ARPFilter: 1, ARPAnnounce: 2, ARPIgnore: 1}, IPv6: true},
+			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, concat(settings4(map[int]int32{8: 2, 13: 1, 18: 2, 19: 1}), settings6(0, 1))...)),
+			Link{
+				Index: 7, HasIPv4: true, HasIPv6: true, IPv6: true,
+				Settings: Settings{RPFilter: 2, ARPFilter: 1, ARPAnnounce: 2, ARPIgnore: 1, KeepAddrOnDown: 1},
+			},
 		},
 		{
 			"negative setting",
@@ -66,8 +70,19 @@ func TestDecodeLink(t *testing.T) {
 		},
 		{
 			"IPv6 disabled",
-			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings6(1)...)),
-			Link{Index: 7},
+			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings6(1, 0)...)),
+			Link{Index: 7, HasIPv6: true},
+		},
+		{
+			"addresses that are never kept", // -1, by the administrator
+			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings6(0, -1)...)),
+			Link{Index: 7, HasIPv6: true, IPv6: true, Settings: Settings{KeepAddrOnDown: -1}},
+		},
+		{
+			"a kernel without keep_addr_on_down", // before Linux 4.6
+			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC,
+				attribute(unix.AF_INET6, attribute(unix.IFLA_INET6_CONF, numbers(make([]int32, 42)...)...)...)...)),
+			Link{Index: 7, HasIPv6: true, IPv6: true},
 		},
 		{
 			"a kernel with fewer settings",

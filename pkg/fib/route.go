@@ -17,8 +17,8 @@ type Route struct {
 	TOS      uint8
 	Table    uint32
 	Protocol uint8 // RTPROT_*
-	Scope    uint8 // RT_SCOPE_*; IPv6 has global only
-	Type     uint8 // RTN_*
+	Scope    Scope
+	Type     RouteType
 	Metric   uint32
 	PrefSrc  netip.Addr
 	Hops     []Hop
@@ -30,8 +30,8 @@ type Route struct {
 	// Expires is set where the kernel will drop the route by itself.
 	Expires bool
 	// OtherMetrics and Other hold what is not modelled, as the kernel wrote it.
-	OtherMetrics string
-	Other        string
+	OtherMetrics Opaque
+	Other        Opaque
 }
 
 // Hop is one next hop of a route.
@@ -42,7 +42,7 @@ type Hop struct {
 	Weight  int        // of an ECMP hop, 1..256; 0 where the route has one hop
 	OnLink  bool       // RTNH_F_ONLINK
 	Dead    bool       // RTNH_F_DEAD or RTNH_F_LINKDOWN; never written
-	Other   string     // what is not modelled (encapsulation, realm), as the kernel wrote it
+	Other   Opaque     // what is not modelled (encapsulation, realm), as the kernel wrote it
 }
 
 // IsDefault reports whether the route is a unicast route to everywhere, from
@@ -96,24 +96,41 @@ func (r Route) Equal(o Route) bool {
 		})
 }
 
+// EqualButProtocol is Equal, whoever installed them: of the hops of an IPv6 multipath route
+// the kernel tells the protocol of the first only (rt6_fill_node).
+func (r Route) EqualButProtocol(o Route) bool {
+	r.Protocol = o.Protocol
+	return r.Equal(o)
+}
+
+// Hops takes IPv6 multipath routes apart: to the kernel their hops are routes of their own,
+// each added and deleted by itself.
+func Hops(routes []Route) []Route {
+	var out []Route
+	for _, r := range routes {
+		if r.Family == V4 || len(r.Hops) < 2 {
+			out = append(out, r)
+			continue
+		}
+		for _, h := range r.Hops {
+			if h.Weight == 1 {
+				h.Weight = 0
+			}
+			r.Hops = []Hop{h}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 func sameHop(a, b Hop) bool {
 	return a.Gateway == b.Gateway && a.Index == b.Index && a.Weight == b.Weight && a.OnLink == b.OnLink && a.Other == b.Other
 }
 
 func (r Route) String() string {
 	var b strings.Builder
-	switch r.Type {
-	case unix.RTN_UNICAST:
-	case unix.RTN_UNREACHABLE:
-		b.WriteString("unreachable ")
-	case unix.RTN_BLACKHOLE:
-		b.WriteString("blackhole ")
-	case unix.RTN_PROHIBIT:
-		b.WriteString("prohibit ")
-	case unix.RTN_LOCAL:
-		b.WriteString("local ")
-	default:
-		fmt.Fprintf(&b, "type %d ", r.Type)
+	if r.Type != unix.RTN_UNICAST {
+		b.WriteString(r.Type.String() + " ")
 	}
 	b.WriteString(prefixText(r.Dst, "default"))
 	if r.From.IsValid() {

@@ -2,7 +2,6 @@ package fib
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"testing"
 
@@ -12,8 +11,8 @@ import (
 
 // encapsulated is an attribute of a next hop as the kernel writes it: RTA_ENCAP
 // holds attributes of its own, with the type behind it.
-var encapsulated = string(attribute(unix.RTA_ENCAP|unix.NLA_F_NESTED, number(1, 3)...)) +
-	string(attribute(unix.RTA_ENCAP_TYPE, 2, 0))
+var encapsulated = Opaque(attribute(unix.RTA_ENCAP|unix.NLA_F_NESTED, number(1, 3)...)) +
+	Opaque(attribute(unix.RTA_ENCAP_TYPE, 2, 0))
 
 func TestRouteRoundTrip(t *testing.T) {
 	v4 := Route{Family: V4, Dst: prefix("10.0.0.0/8"), Table: 254, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST}
@@ -35,7 +34,7 @@ func TestRouteRoundTrip(t *testing.T) {
 		{"IPv4 through IPv6", with(v4, func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2}} })},
 		{"attributes", with(v4, func(r *Route) {
 			r.TOS, r.Metric, r.MTU, r.AdvMSS = 0x10, 100, 1400, 1360
-			r.OtherMetrics = string(number(unix.RTAX_WINDOW, 4096)) + string(attribute(unix.RTAX_CC_ALGO, 'c', 'u', 'b', 'i', 'c', 0))
+			r.OtherMetrics = Opaque(number(unix.RTAX_WINDOW, 4096)) + Opaque(attribute(unix.RTAX_CC_ALGO, 'c', 'u', 'b', 'i', 'c', 0))
 			r.Hops = []Hop{{Index: 2}}
 		})},
 		{"source-specific", with(v6, func(r *Route) { r.From = prefix("2001:db8::/32"); r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2}} })},
@@ -58,7 +57,7 @@ func TestRouteRoundTrip(t *testing.T) {
 		{"encapsulation of one hop", with(v4, func(r *Route) {
 			r.Hops = []Hop{{Gateway: addr("10.1.0.1"), Index: 2, Weight: 1, Other: encapsulated}, {Gateway: addr("10.2.0.1"), Index: 3, Weight: 1}}
 		})},
-		{"realm", with(v4, func(r *Route) { r.Hops = []Hop{{Index: 2}}; r.Other = string(number(unix.RTA_FLOW, 5)) })},
+		{"realm", with(v4, func(r *Route) { r.Hops = []Hop{{Index: 2}}; r.Other = Opaque(number(unix.RTA_FLOW, 5)) })},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,7 +167,7 @@ func TestDecodeRoute(t *testing.T) {
 		},
 		{
 			"metrics", concat(header(2, 0, 0), attribute(unix.RTA_METRICS|unix.NLA_F_NESTED, concat(number(unix.RTAX_MTU, 1400), number(unix.RTAX_LOCK, 4), number(unix.RTAX_ADVMSS, 1360))...)),
-			func(r *Route) { r.MTU, r.AdvMSS, r.OtherMetrics = 1400, 1360, string(number(unix.RTAX_LOCK, 4)) },
+			func(r *Route) { r.MTU, r.AdvMSS, r.OtherMetrics = 1400, 1360, Opaque(number(unix.RTAX_LOCK, 4)) },
 		},
 	}
 	for _, tt := range tests {
@@ -253,7 +252,7 @@ func TestRouteString(t *testing.T) {
 		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_BLACKHOLE}, "blackhole 10.0.0.0/8"},
 		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_PROHIBIT}, "prohibit 10.0.0.0/8"},
 		{Route{Family: V4, Dst: prefix("10.0.0.1/32"), Type: unix.RTN_LOCAL, Table: 255, Hops: []Hop{{Index: 1, Dev: "lo"}}}, "local 10.0.0.1 dev lo table local"},
-		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_THROW}, fmt.Sprintf("type %d 10.0.0.0/8", unix.RTN_THROW)},
+		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_THROW}, "throw 10.0.0.0/8"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {
@@ -371,6 +370,9 @@ func TestRouteIdentity(t *testing.T) {
 			if got := base.SamePlace(other); got != tt.samePlace {
 				t.Errorf("same place: %t, want %t", got, tt.samePlace)
 			}
+			if got := base.EqualButProtocol(other); got != (tt.equal || tt.name == "protocol") {
+				t.Errorf("equal but for the protocol: %t", got)
+			}
 			if got := base.Equal(other); got != tt.equal {
 				t.Errorf("equal: %t, want %t", got, tt.equal)
 			}
@@ -416,5 +418,27 @@ func TestRouteWeights(t *testing.T) {
 	}
 	if hops(1).Equal(hops(2)) {
 		t.Error("routes with other weights are equal")
+	}
+}
+
+// To the kernel the hops of an IPv6 multipath route are routes of their own; an IPv4 one is one.
+func TestHops(t *testing.T) {
+	one := Hop{Gateway: addr("fe80::1"), Index: 2, Weight: 1}
+	two := Hop{Gateway: addr("fe80::2"), Index: 3, Weight: 2, OnLink: true}
+	with := func(f Family, hops ...Hop) Route {
+		return Route{Family: f, Dst: f.Any(), Table: 254, Metric: 1024, MTU: 1400, Hops: hops}
+	}
+	light := one
+	light.Weight = 0
+	given := []Route{with(V4, one, two), with(V6, one, two), with(V6, one), with(V6)}
+	want := []Route{with(V4, one, two), with(V6, light), with(V6, two), with(V6, one), with(V6)}
+	if diff := cmp.Diff(want, Hops(given), netipValues); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]Hop{one, two}, given[1].Hops, netipValues); diff != "" {
+		t.Errorf("the given routes were changed (-before +after):\n%s", diff)
+	}
+	if got := Hops(nil); len(got) > 0 {
+		t.Errorf("of nothing became %v", got)
 	}
 }

@@ -23,7 +23,7 @@ func EncodeRoute(r Route) []byte {
 	b[1] = uint8(r.Dst.Bits())
 	b[3] = r.TOS
 	b[4] = tableByte(r.Table)
-	b[5], b[6], b[7] = r.Protocol, r.Scope, r.Type
+	b[5], b[6], b[7] = r.Protocol, uint8(r.Scope), uint8(r.Type)
 	if r.Dst.Bits() > 0 {
 		b = appendAddr(b, unix.RTA_DST, r.Dst.Addr())
 	}
@@ -46,24 +46,6 @@ func EncodeRoute(r Route) []byte {
 	}
 	b = append(b, r.Other...)
 	return r.appendHops(b)
-}
-
-// MarshalRoute writes a route to be remembered: like the kernel's own dump it has
-// the hops beside the id of a nexthop object, and tells that the route expires.
-// The kernel would not take it as a request.
-func MarshalRoute(r Route) []byte {
-	id := r.NexthopID
-	r.NexthopID = 0
-	b := EncodeRoute(r)
-	if id != 0 {
-		b = appendU32(b, rtaNHID, id)
-	}
-	if r.Expires {
-		info := make([]byte, 32) // struct rta_cacheinfo, with rta_expires the third number
-		binary.NativeEndian.PutUint32(info[8:], 1)
-		b = appendAttr(b, unix.RTA_CACHEINFO, info)
-	}
-	return b
 }
 
 // EncodeRouteDeletion writes the payload of an RTM_DELROUTE message for just this
@@ -173,8 +155,8 @@ func DecodeRoute(b []byte) (Route, error) {
 		TOS:      b[3],
 		Table:    uint32(b[4]),
 		Protocol: b[5],
-		Scope:    b[6],
-		Type:     b[7],
+		Scope:    Scope(b[6]),
+		Type:     RouteType(b[7]),
 	}
 	if r.Family != V4 && r.Family != V6 {
 		return Route{}, fmt.Errorf("%w: route of family %d", ErrMalformed, b[0])
@@ -232,12 +214,12 @@ func (r *Route) decodeAttr(a attr, single *Hop, dstBits, srcBits uint8) (err err
 	case unix.RTA_OIF:
 		var index uint32
 		index, err = a.u32()
-		single.Index = int(index)
+		single.Index = int(int32(index))
 	case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE:
 		err = single.decodeAttr(a)
 	case unix.RTA_UNSPEC, unix.RTA_IIF, unix.RTA_UID, unix.RTA_MARK, unix.RTA_PAD, unix.RTA_EXPIRES:
 	default:
-		r.Other += string(a.raw())
+		r.Other += Opaque(a.raw())
 	}
 	return err
 }
@@ -253,7 +235,7 @@ func (r *Route) decodeMetrics(b []byte) error {
 		case unix.RTAX_ADVMSS:
 			r.AdvMSS, err = a.u32()
 		default:
-			r.OtherMetrics += string(a.raw())
+			r.OtherMetrics += Opaque(a.raw())
 		}
 		if err != nil {
 			return err
@@ -300,7 +282,7 @@ func (h *Hop) decodeAttr(a attr) (err error) {
 		h.Gateway = ip
 	case unix.RTA_UNSPEC, unix.RTA_PAD:
 	default:
-		h.Other += string(a.raw())
+		h.Other += Opaque(a.raw())
 	}
 	return err
 }
@@ -321,6 +303,9 @@ type Query struct {
 	From netip.Addr // not valid: left to the kernel
 	IIF  int        // 0: a packet of our own
 	OIF  int        // 0: not bound to a device
+	// Whole asks for the route as it stands in its table, and not for what becomes of the
+	// one packet (RTM_F_FIB_MATCH, since Linux 4.13).
+	Whole bool
 }
 
 // Answer is the kernel's to a Query: the route that the packet would take, or why it would
@@ -342,11 +327,16 @@ func EncodeQuery(q Query) []byte {
 	b := make([]byte, routeHeader)
 	b[0] = uint8(FamilyOf(q.To))
 	b[1] = uint8(q.To.BitLen())
+	var flags uint32
 	if q.To.Is4() {
 		// IPv4 names the table that decides only when it is asked to
 		// (inet_rtm_getroute); IPv6 always does.
-		binary.NativeEndian.PutUint32(b[8:], unix.RTM_F_LOOKUP_TABLE)
+		flags = unix.RTM_F_LOOKUP_TABLE
 	}
+	if q.Whole {
+		flags |= unix.RTM_F_FIB_MATCH
+	}
+	binary.NativeEndian.PutUint32(b[8:], flags)
 	b = appendAddr(b, unix.RTA_DST, q.To)
 	if q.From.IsValid() {
 		b[2] = uint8(q.From.BitLen())

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,11 +14,13 @@ type Action uint8
 // The actions that are told apart here; any other is carried as its number.
 const (
 	Lookup      Action = unix.FR_ACT_TO_TBL
+	Goto        Action = unix.FR_ACT_GOTO
+	Nop         Action = unix.FR_ACT_NOP
 	Unreachable Action = unix.FR_ACT_UNREACHABLE
 )
 
-// Rule is one policy routing rule (ip-rule(8)). It is comparable: two rules
-// are the same to the kernel when they are equal.
+// Rule is one policy routing rule (ip-rule(8)). It is comparable. To the kernel the
+// target of a goto is not part of a rule's identity (rule_exists).
 type Rule struct {
 	Family   Family
 	Priority uint32
@@ -29,11 +30,12 @@ type Rule struct {
 	OIF      string
 	Action   Action
 	Table    uint32 // where Action is Lookup
+	Target   uint32 // the priority to go on at, where Action is Goto
 	Protocol uint8  // who installed it (rtnetlink(7), RTPROT_*)
 	// Other holds the attributes that are not modelled (marks, ports, user
-	// ids, goto ...), as the kernel wrote them. A rule that has any matches
-	// less, or does something else, than its modelled fields say.
-	Other string
+	// ids ...), as the kernel wrote them. A rule that has any matches less than its
+	// modelled fields say.
+	Other Opaque
 	// Inverted is set for a rule with "not".
 	Inverted bool
 	TOS      uint8
@@ -56,42 +58,6 @@ func Covers(p, q netip.Prefix) bool {
 	return p.IsValid() && q.IsValid() && p.Bits() <= q.Bits() && p.Contains(q.Addr())
 }
 
-func (r Rule) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d: ", r.Priority)
-	if r.Inverted {
-		b.WriteString("not ")
-	}
-	b.WriteString("from " + prefixText(r.From, "all"))
-	if r.To.IsValid() {
-		b.WriteString(" to " + prefixText(r.To, "all"))
-	}
-	if r.TOS != 0 {
-		fmt.Fprintf(&b, " tos %#x", r.TOS)
-	}
-	if r.IIF != "" {
-		b.WriteString(" iif " + r.IIF)
-	}
-	if r.OIF != "" {
-		b.WriteString(" oif " + r.OIF)
-	}
-	if r.Other != "" {
-		b.WriteString(" (further selectors)")
-	}
-	switch r.Action {
-	case Lookup:
-		b.WriteString(" lookup " + TableText(r.Table))
-	case Unreachable:
-		b.WriteString(" unreachable")
-	default:
-		fmt.Fprintf(&b, " action %d", r.Action)
-	}
-	if r.Protocol != unix.RTPROT_UNSPEC {
-		b.WriteString(" proto " + protocolText(r.Protocol))
-	}
-	return b.String()
-}
-
 // TableText prints a table as iproute2 does.
 func TableText(t uint32) string {
 	switch t {
@@ -103,20 +69,6 @@ func TableText(t uint32) string {
 		return "local"
 	}
 	return fmt.Sprint(t)
-}
-
-func protocolText(p uint8) string {
-	switch p {
-	case unix.RTPROT_KERNEL:
-		return "kernel"
-	case unix.RTPROT_BOOT:
-		return "boot"
-	case unix.RTPROT_STATIC:
-		return "static"
-	case unix.RTPROT_RA:
-		return "ra"
-	}
-	return fmt.Sprint(p)
 }
 
 const ruleHeader = 12 // struct fib_rule_hdr
@@ -150,8 +102,12 @@ func EncodeRule(r Rule) []byte {
 		b = appendText(b, unix.FRA_OIFNAME, r.OIF)
 	}
 	b = appendU32(b, unix.FRA_PRIORITY, r.Priority)
-	if r.Action == Lookup {
+	switch r.Action {
+	case Lookup:
 		b = appendU32(b, unix.FRA_TABLE, r.Table)
+	case Goto:
+		b = appendU32(b, unix.FRA_GOTO, r.Target)
+	case Nop, Unreachable:
 	}
 	b = appendU8(b, unix.FRA_PROTOCOL, r.Protocol)
 	return append(b, r.Other...)
@@ -186,6 +142,9 @@ func DecodeRule(b []byte) (Rule, error) {
 	if r.Action != Lookup {
 		r.Table = 0
 	}
+	if r.Action != Goto {
+		r.Target = 0
+	}
 	return r, nil
 }
 
@@ -203,17 +162,19 @@ func (r *Rule) decodeAttr(a attr, dstBits, srcBits uint8) (err error) {
 		r.Priority, err = a.u32()
 	case unix.FRA_TABLE:
 		r.Table, err = a.u32()
+	case unix.FRA_GOTO:
+		r.Target, err = a.u32()
 	case unix.FRA_PROTOCOL:
 		r.Protocol, err = a.u8()
 	case unix.FRA_SUPPRESS_PREFIXLEN, unix.FRA_SUPPRESS_IFGROUP:
 		// The kernel always writes these; all ones says that they are not set.
 		var v uint32
 		if v, err = a.u32(); v != ^uint32(0) {
-			r.Other += string(a.raw())
+			r.Other += Opaque(a.raw())
 		}
 	case unix.FRA_UNSPEC, fraPad:
 	default:
-		r.Other += string(a.raw())
+		r.Other += Opaque(a.raw())
 	}
 	return err
 }

@@ -26,10 +26,15 @@ func TestRuleRoundTrip(t *testing.T) {
 		{"first table beyond", Rule{Family: V4, Priority: 5, Action: Lookup, Table: 256}},
 		{"last table", Rule{Family: V4, Priority: 1<<32 - 1, Action: Lookup, Table: 1<<32 - 1, Protocol: 255}},
 		{"refusal", Rule{Family: V4, Priority: 32765, From: prefix("192.0.2.7/32"), Action: Unreachable, Protocol: 73}},
+		{"goto", Rule{Family: V4, Priority: 32765, From: prefix("192.0.2.7/32"), Action: Goto, Target: 40000, Protocol: 73}},
+		{"goto of a bound socket", Rule{Family: V6, Priority: 32765, OIF: "net1", Action: Goto, Target: 40000, Protocol: 73}},
+		{"last target", Rule{Family: V4, Priority: 5, Action: Goto, Target: 1<<32 - 1}},
+		{"anchor", Rule{Family: V6, Priority: 40000, Action: Nop, Protocol: 73}},
+		{"action of another kind", Rule{Family: V4, Priority: 5, Action: 200}},
 		{"inverted", Rule{Family: V4, Priority: 5, Inverted: true, From: prefix("192.0.2.0/24"), Action: Lookup, Table: 9}},
 		{"type of service", Rule{Family: V4, Priority: 5, TOS: 0x10, Action: Lookup, Table: 9}},
-		{"mark", Rule{Family: V4, Priority: 5, Action: Lookup, Table: 9, Other: string(number(unix.FRA_FWMARK, 7)) + string(number(unix.FRA_FWMASK, 0xff))}},
-		{"suppressed", Rule{Family: V4, Priority: 5, Action: Lookup, Table: 254, Other: string(number(unix.FRA_SUPPRESS_PREFIXLEN, 0))}},
+		{"mark", Rule{Family: V4, Priority: 5, Action: Lookup, Table: 9, Other: Opaque(number(unix.FRA_FWMARK, 7)) + Opaque(number(unix.FRA_FWMASK, 0xff))}},
+		{"suppressed", Rule{Family: V4, Priority: 5, Action: Lookup, Table: 254, Other: Opaque(number(unix.FRA_SUPPRESS_PREFIXLEN, 0))}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -73,7 +78,17 @@ func TestDecodeRule(t *testing.T) {
 		{
 			"goto",
 			concat(header(unix.FR_ACT_GOTO, 4), number(unix.FRA_GOTO, 100)),
-			Rule{Family: V4, Action: unix.FR_ACT_GOTO, Other: string(number(unix.FRA_GOTO, 100))},
+			Rule{Family: V4, Action: Goto, Target: 100},
+		},
+		{
+			"only a goto has a target",
+			concat(header(unix.FR_ACT_NOP, 0), number(unix.FRA_GOTO, 100)),
+			Rule{Family: V4, Action: Nop},
+		},
+		{
+			"a goto whose target is missing",
+			concat(header(unix.FR_ACT_GOTO, unix.FIB_RULE_UNRESOLVED), number(unix.FRA_GOTO, 40000)),
+			Rule{Family: V4, Action: Goto, Target: 40000},
 		},
 		{
 			"the device is absent now",
@@ -148,12 +163,20 @@ func TestRuleString(t *testing.T) {
 			"7: not from 192.0.2.0/24 tos 0x10 iif lo lookup default proto static",
 		},
 		{
-			Rule{Family: V4, Priority: 7, Action: unix.FR_ACT_GOTO, Other: "x", Protocol: unix.RTPROT_BOOT},
-			"7: from all (further selectors) action 2 proto boot",
+			Rule{Family: V4, Priority: 32765, From: prefix("203.0.113.144/32"), Action: Goto, Target: 40000, Protocol: 73},
+			"32765: from 203.0.113.144 goto 40000 proto 73",
+		},
+		{
+			Rule{Family: V6, Priority: 40000, Action: Nop, Protocol: 73},
+			"40000: from all nop proto 73",
+		},
+		{
+			Rule{Family: V4, Priority: 7, Action: unix.FR_ACT_PROHIBIT, Other: "x", Protocol: unix.RTPROT_BOOT},
+			"7: from all other 78 action prohibit proto boot",
 		},
 		{
 			Rule{Family: V4, Priority: 7, To: prefix("0.0.0.0/0"), Action: Lookup, Table: 9, Protocol: unix.RTPROT_RA},
-			"7: from all to all lookup 9 proto ra",
+			"7: from all to 0.0.0.0/0 lookup 9 proto ra",
 		},
 		{
 			Rule{Family: V4, Priority: 7, Action: Lookup, Table: 9},

@@ -1,12 +1,13 @@
 package fib
 
 // Settings are the numbers that routing goes by of a device, of "all" or of
-// "default": /proc/sys/net/ipv4/conf/DEVICE/* (ip-sysctl).
+// "default": /proc/sys/net/ipv4/conf/DEVICE/*, and of IPv6 the last (ip-sysctl).
 type Settings struct {
-	RPFilter    int
-	ARPIgnore   int
-	ARPAnnounce int
-	ARPFilter   int
+	RPFilter       int
+	ARPIgnore      int
+	ARPAnnounce    int
+	ARPFilter      int
+	KeepAddrOnDown int
 }
 
 // Keys of the settings: what their files are called.
@@ -15,7 +16,19 @@ const (
 	ARPIgnore   = "arp_ignore"
 	ARPAnnounce = "arp_announce"
 	ARPFilter   = "arp_filter"
+
+	KeepAddrOnDown = "keep_addr_on_down" // of IPv6
 )
+
+// SettingPath is where a setting of a device, of "all" or of "default" stands below
+// /proc/sys.
+func SettingPath(device, key string) string {
+	family := "ipv4"
+	if key == KeepAddrOnDown {
+		family = "ipv6"
+	}
+	return "net/" + family + "/conf/" + device + "/" + key
+}
 
 // At is where the number of a key is kept; nil for a key that is none.
 func (s *Settings) At(key string) *int {
@@ -28,6 +41,8 @@ func (s *Settings) At(key string) *int {
 		return &s.ARPAnnounce
 	case ARPFilter:
 		return &s.ARPFilter
+	case KeepAddrOnDown:
+		return &s.KeepAddrOnDown
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package fib
 import (
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // Snapshot is what was seen of a network namespace at one moment.
@@ -27,6 +28,15 @@ func (s *Snapshot) Link(name string) (Link, bool) {
 // LinkAt finds an interface by index.
 func (s *Snapshot) LinkAt(index int) (Link, bool) {
 	return find(s.Links, func(l Link) bool { return l.Index == index })
+}
+
+// LinkNames lists the interfaces for a message.
+func (s *Snapshot) LinkNames() string {
+	names := make([]string, len(s.Links))
+	for i, l := range s.Links {
+		names[i] = l.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // Address finds the address record of an address, on whichever interface.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -11,22 +12,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
 )
 
 // Apply carries out one change and returns the change that takes it back. The
 // undo is also returned with an error after which the kernel may have carried
 // the change out all the same; otherwise an error means that nothing was done.
-func (n *Namespace) Apply(op plan.Op) (undo plan.Op, err error) {
-	err = n.apply(op)
+func (n *Namespace) Apply(c change.Change) (undo change.Change, err error) {
+	err = n.apply(c)
 	switch {
 	case err == nil:
-		return op.Inverse(), nil
+		return c.Inverse(), nil
 	case errors.Is(err, ErrNoAnswer), errors.Is(err, errPartly):
-		return op.Inverse(), fmt.Errorf("%s: %w", op, err)
+		return c.Inverse(), fmt.Errorf("%s: %w", c, err)
 	}
-	return nil, fmt.Errorf("%s: %w", op, err)
+	return nil, fmt.Errorf("%s: %w", c, err)
 }
 
 // errPartly marks the failure of a change that takes several steps after the
@@ -40,46 +41,55 @@ var ErrNoReturn = errors.New("cannot be brought back")
 // Revert carries out a change that takes something back. What is already so,
 // or whose interface has gone, is done. It returns ErrNoReturn where trying
 // again would not help.
-func (n *Namespace) Revert(op plan.Op) error {
-	err := n.apply(op)
+func (n *Namespace) Revert(c change.Change) error {
+	err := n.revert(c)
 	switch {
-	case err == nil, alreadySo(op, err):
+	case err == nil, alreadySo(c, err):
 		return nil
-	case groundless(op, err):
-		return fmt.Errorf("%w: %s: %w", ErrNoReturn, op, err)
+	case groundless(c, err):
+		return fmt.Errorf("%w: %s: %w", ErrNoReturn, c, err)
 	}
-	return fmt.Errorf("%s: %w", op, err)
+	return fmt.Errorf("%s: %w", c, err)
 }
 
-// groundless tells the refusals of a route whose gateway or source address the
-// pod has no way to any more, and of a setting that has become read-only.
-func groundless(op plan.Op, err error) bool {
-	switch op.(type) {
-	case plan.AddRoute, plan.PutIn:
-		return errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EINVAL)
-	case plan.Set:
+func (n *Namespace) revert(c change.Change) error {
+	if del, ok := c.(change.DelFromMain); ok {
+		return n.delFromMainAgain(del.Route)
+	}
+	return n.apply(c)
+}
+
+// groundless tells the refusals of what would be brought back, a route or a setting: by an
+// errno that says that its ground is gone (the subnet of its gateway, the link, IPv6 on the
+// device, a file that may be written). Only what may succeed another time is an error of DEL.
+func groundless(c change.Change, err error) bool {
+	_, refusal := errors.AsType[unix.Errno](err)
+	switch c.(type) {
+	case change.AddRoute, change.AddToMain:
+		return refusal && !errors.Is(err, unix.EPERM)
+	case change.Set:
 		return errors.Is(err, unix.EROFS) || errors.Is(err, unix.EINVAL)
 	}
 	return false
 }
 
-func alreadySo(op plan.Op, err error) bool {
-	switch op.(type) {
-	case plan.AddRule, plan.AddRoute, plan.PutIn:
-		return errors.Is(err, unix.EEXIST) || gone(err)
-	case plan.DelRule:
+func alreadySo(c change.Change, err error) bool {
+	switch c.(type) {
+	case change.AddRule, change.AddRoute, change.AddToMain:
+		return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV)
+	case change.DelRule:
 		return errors.Is(err, unix.ENOENT)
-	case plan.DelRoute, plan.TakeOut:
+	case change.DelRoute, change.DelFromMain:
 		return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENOENT) || gone(err)
-	case plan.Set:
+	case change.Set:
 		return errors.Is(err, fs.ErrNotExist)
-	case plan.AddAddress:
+	case change.AddAddress:
 		return errors.Is(err, unix.EEXIST) || gone(err)
-	case plan.DelAddress:
+	case change.DelAddress:
 		return errors.Is(err, unix.EADDRNOTAVAIL) || gone(err)
-	case plan.MakeLink:
+	case change.MakeLink:
 		return errors.Is(err, unix.EEXIST)
-	case plan.DelLink, plan.SetLink:
+	case change.DelLink, change.SetLink:
 		return gone(err)
 	}
 	return false
@@ -90,36 +100,34 @@ func gone(err error) bool {
 	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN)
 }
 
-func (n *Namespace) apply(op plan.Op) error {
-	switch op := op.(type) {
-	case plan.AddRule:
-		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRule(op.Rule))
-	case plan.DelRule:
-		return n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(op.Rule))
-	case plan.Reorder:
-		return n.reorder(op)
-	case plan.AddRoute:
-		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(op.Route))
-	case plan.DelRoute:
-		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(op.Route))
-	case plan.TakeOut:
-		return n.takeOut(op.Route)
-	case plan.PutIn:
-		return n.putIn(op)
-	case plan.Set:
-		return n.set(op)
-	case plan.AddAddress:
-		return n.addAddress(op.Address)
-	case plan.DelAddress:
-		return n.do(unix.RTM_DELADDR, 0, fib.EncodeAddress(op.Address))
-	case plan.MakeLink:
-		return n.makeLink(op)
-	case plan.DelLink:
-		return n.do(unix.RTM_DELLINK, 0, fib.EncodeLinkDeletion(op.Index))
-	case plan.SetLink:
-		return n.do(unix.RTM_NEWLINK, 0, fib.EncodeLinkState(op.Index, op.Up))
+func (n *Namespace) apply(c change.Change) error {
+	switch c := c.(type) {
+	case change.AddRule:
+		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRule(c.Rule))
+	case change.DelRule:
+		return n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(c.Rule))
+	case change.AddRoute:
+		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(c.Route))
+	case change.DelRoute:
+		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(c.Route))
+	case change.DelFromMain:
+		return n.delFromMain(c.Route)
+	case change.AddToMain:
+		return n.addToMain(c.Route)
+	case change.Set:
+		return n.set(c)
+	case change.AddAddress:
+		return n.addAddress(c.Address)
+	case change.DelAddress:
+		return n.do(unix.RTM_DELADDR, 0, fib.EncodeAddress(c.Address))
+	case change.MakeLink:
+		return n.makeLink(c)
+	case change.DelLink:
+		return n.do(unix.RTM_DELLINK, 0, fib.EncodeLinkDeletion(c.Index))
+	case change.SetLink:
+		return n.do(unix.RTM_NEWLINK, 0, fib.EncodeLinkState(c.Index, c.Up))
 	}
-	return fmt.Errorf("unknown operation %T", op)
+	return fmt.Errorf("unknown operation %T", c)
 }
 
 // addAddress configures an address and waits until packets for it are taken: of
@@ -152,13 +160,13 @@ const addressTries = 2000
 var ErrAppeared = errors.New("the kernel made the device itself")
 
 // makeLink makes a device.
-func (n *Namespace) makeLink(op plan.MakeLink) error {
-	err := n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeLink(fib.Link{Index: op.Index, Name: op.Name, Kind: op.Kind}))
+func (n *Namespace) makeLink(c change.MakeLink) error {
+	err := n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeLink(fib.Link{Index: c.Index, Name: c.Name, Kind: c.Kind}))
 	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EBUSY) {
 		return err
 	}
 	links, lerr := n.links()
-	if lerr == nil && slices.ContainsFunc(links, func(l fib.Link) bool { return l.Kind == op.Kind && l.AnyToAny }) {
+	if lerr == nil && slices.ContainsFunc(links, func(l fib.Link) bool { return l.Kind == c.Kind && l.AnyToAny }) {
 		return fmt.Errorf("%w: %w", ErrAppeared, err)
 	}
 	return err
@@ -168,112 +176,74 @@ func (n *Namespace) do(kind, flags uint16, payload []byte) error {
 	return n.sock.change(kind, flags, payload)
 }
 
-// reorder puts rules into an order, from whatever order they are in. The kernel
-// takes a second rule that equals the first, and deletes the first of two that
-// are equal (fib_nl_newrule without NLM_F_EXCL, fib_nl_delrule), so that no
-// packet ever misses one.
-func (n *Namespace) reorder(op plan.Reorder) error {
-	if len(op.Want) == 0 {
-		return nil
-	}
-	now, err := n.rules(op.Want[0].Family)
-	if err != nil {
-		return err
-	}
-	add, remove := op.Requests(now)
-	for i, r := range add {
-		err := n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, fib.EncodeRule(r))
-		if err != nil && i > 0 {
-			return fmt.Errorf("%w: %w", errPartly, err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, r := range remove {
-		err := n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(r))
-		if err != nil && !errors.Is(err, unix.ENOENT) { // somebody else was faster
-			return fmt.Errorf("%w: %w", errPartly, err)
-		}
-	}
-	return nil
+// addToMain adds a route behind those of its destination and metric. With NLM_F_EXCL the
+// kernel would refuse it because of another gateway of that metric; so EEXIST means exactly
+// this route.
+func (n *Namespace) addToMain(r fib.Route) error {
+	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, fib.EncodeRoute(r))
 }
 
-// takeOut removes a route from a table of others. Of an IPv6 multipath route the
-// kernel tells the protocol of the first hop only (rt6_fill_node) but compares
-// that of each (ip6_route_del), so it is left out; destination, metric and next
-// hop are enough.
-func (n *Namespace) takeOut(r fib.Route) error {
+// delFromMain removes a route from main. Of an IPv6 multipath route the kernel tells the
+// protocol of the first hop only (rt6_fill_node) but compares that of each
+// (ip6_route_del), so it is left out; destination, metric and next hop are enough. A hop
+// without gateway is told with the unspecified one: without any the kernel takes whichever
+// hop of the device comes first.
+func (n *Namespace) delFromMain(r fib.Route) error {
 	if r.Family == fib.V6 {
 		r.Protocol = unix.RTPROT_UNSPEC
+		r.Hops = slices.Clone(r.Hops)
+		for i, h := range r.Hops {
+			if !h.Gateway.IsValid() {
+				r.Hops[i].Gateway = netip.IPv6Unspecified()
+			}
+		}
 	}
 	return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(r))
 }
 
-// putIn inserts a route among others of the same destination and metric. The
-// kernel can only put it in front of all of them (IPv4 alone) or behind all;
-// for a place between, those that belong behind it are moved there one by one,
-// so that the table is never without any of them for longer than a moment.
-func (n *Namespace) putIn(op plan.PutIn) error {
-	if op.Route.Family == fib.V4 && op.Place.First {
-		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE, fib.EncodeRoute(op.Route))
-	}
-	err := n.appendRoute(op.Route)
-	if err != nil && (!errors.Is(err, unix.EEXIST) || len(op.Place.Before) == 0) {
+// delFromMainAgain is delFromMain where it is not known whether the route is still there: a
+// deletion with metric 0 would take one of any metric (fib_table_delete, ip6_route_del).
+func (n *Namespace) delFromMainAgain(r fib.Route) error {
+	now, err := n.routes(r.Family, r.Table)
+	if err != nil {
 		return err
 	}
-	for _, behind := range op.Place.Before {
-		err := n.takeOut(behind)
-		if errors.Is(err, unix.ESRCH) {
-			continue // it has gone in the meantime
-		}
-		if err == nil {
-			err = n.appendOrphan(behind)
-		}
-		if err != nil {
-			return fmt.Errorf("%w: move %q behind it: %w", errPartly, behind, err)
-		}
+	same := r.Equal
+	if r.Family == fib.V6 {
+		same = func(o fib.Route) bool { return sameHop(r, o) }
 	}
-	return nil
+	if !slices.ContainsFunc(fib.Hops(now), same) {
+		return unix.ESRCH
+	}
+	return n.delFromMain(r)
 }
 
-// appendOrphan brings a route back that stood there, even where the kernel would
-// not take it any more because the way to its gateway has gone since: marked
-// onlink, the gateway is not looked up (fib_check_nh, ip6_route_check_nh_onlink).
-func (n *Namespace) appendOrphan(r fib.Route) error {
-	err := n.appendRoute(r)
-	if !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.EHOSTUNREACH) {
-		return err
-	}
-	r.Hops = slices.Clone(r.Hops)
-	for i := range r.Hops {
-		r.Hops[i].OnLink = true
-	}
-	return n.appendRoute(r)
-}
-
-func (n *Namespace) appendRoute(r fib.Route) error {
-	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, fib.EncodeRoute(r))
+// sameHop compares hops of IPv6 as the kernel tells them apart (rt6_duplicate_nexthop). Their
+// attributes do not count: the dump of a multipath route tells those of its first hop only.
+func sameHop(a, b fib.Route) bool {
+	return a.SamePlace(b) && a.Type == b.Type && slices.EqualFunc(a.Hops, b.Hops, func(x, y fib.Hop) bool {
+		return x.Gateway == y.Gateway && x.Index == y.Index
+	})
 }
 
 // set writes a device setting; of a device that has been renamed under its new name.
-func (n *Namespace) set(op plan.Set) error {
-	err := writeSetting(op.Device, op.Key, op.Value)
-	if op.Index == 0 || !errors.Is(err, fs.ErrNotExist) {
+func (n *Namespace) set(c change.Set) error {
+	err := writeSetting(c.Device, c.Key, c.Value)
+	if c.Index == 0 || !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	links, lerr := n.links()
 	if lerr != nil {
 		return lerr
 	}
-	i := slices.IndexFunc(links, func(l fib.Link) bool { return l.Index == op.Index && l.Name != op.Device })
+	i := slices.IndexFunc(links, func(l fib.Link) bool { return l.Index == c.Index && l.Name != c.Device })
 	if i < 0 {
 		return err
 	}
-	return writeSetting(links[i].Name, op.Key, op.Value)
+	return writeSetting(links[i].Name, c.Key, c.Value)
 }
 
 func writeSetting(device, key string, value int) error {
 	// Not by sysctl.Sysctl, which reads it again: where that fails, it has been written.
-	return os.WriteFile("/proc/sys/"+setting(device, key), []byte(strconv.Itoa(value)), 0)
+	return os.WriteFile("/proc/sys/"+fib.SettingPath(device, key), []byte(strconv.Itoa(value)), 0)
 }

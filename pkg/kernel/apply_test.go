@@ -4,15 +4,14 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
 )
 
 var (
@@ -59,40 +58,56 @@ func TestApply(t *testing.T) {
 		"route add default via 10.1.0.1 dev eth0",
 		"-6 route add default via fe80::1 dev eth0",
 		"addr add 10.9.0.9/32 dev lo scope host",
+		"link add br0 index 70 type bridge",
+		"link set dev br0 up",
+		"link set dev br0 down",
 	)...)
 	ns := n.enter(t)
 	s := observe(t, ns, 7300)
-	net1 := linkIndex(t, s, "net1")
+	net1, br0 := linkIndex(t, s, "net1"), linkIndex(t, s, "br0")
+	main6 := s.Defaults(254)[1]
 	rule := fib.Rule{Family: fib.V4, Priority: 5, From: prefix("10.1.0.2/32"), Action: fib.Lookup, Table: 8, Protocol: 73}
 	v6rule := fib.Rule{Family: fib.V6, Priority: 5, From: prefix("2001:db8::/64"), Action: fib.Unreachable, Protocol: 73}
 	inMain := func(r fib.Route) fib.Route { r.Table = 254; return r }
+	goTo := fib.Rule{Family: fib.V4, Priority: 32765, From: prefix("10.2.0.2/32"), Action: fib.Goto, Target: 40000, Protocol: 73}
+	anchor := fib.Rule{Family: fib.V6, Priority: 40000, Action: fib.Nop, Protocol: 73}
+	bound := fib.Rule{Family: fib.V6, Priority: 49000, OIF: "net1", Action: fib.Lookup, Table: 7300, Protocol: 73}
 	tests := []struct {
 		name  string
-		op    plan.Op
+		op    change.Change
 		shown string // what `ip` then shows one more or one less line of
 		again unix.Errno
 	}{
-		{"rule", plan.AddRule{Rule: v6rule}, "from 2001:db8::/64 unreachable", unix.EEXIST},
-		{"rule away", plan.DelRule{Rule: rule}, "from 10.1.0.2 lookup 8", unix.ENOENT},
-		{"link route", plan.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})}, "192.0.2.0/24 dev net1", unix.EEXIST},
-		{"IPv6 route", plan.AddRoute{Route: ours("fd00::/8", fib.Hop{Gateway: addr("fe80::1"), Index: net1})}, "fd00::/8 via fe80::1", unix.EEXIST},
+		{"rule", change.AddRule{Rule: v6rule}, "from 2001:db8::/64 unreachable", unix.EEXIST},
+		{"rule away", change.DelRule{Rule: rule}, "from 10.1.0.2 lookup 8", unix.ENOENT},
+		{"link route", change.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})}, "192.0.2.0/24 dev net1", unix.EEXIST},
+		{"IPv6 route", change.AddRoute{Route: ours("fd00::/8", fib.Hop{Gateway: addr("fe80::1"), Index: net1})}, "fd00::/8 via fe80::1", unix.EEXIST},
 		{
-			"route away", plan.DelRoute{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.1"), Index: net1})},
+			"route away", change.DelRoute{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.1"), Index: net1})},
 			"default via 10.2.0.1 dev net1 table 7300", unix.ESRCH,
 		},
+		{"goto whose target is missing", change.AddRule{Rule: goTo}, "from 10.2.0.2 goto 40000", unix.EEXIST},
+		{"anchor", change.AddRule{Rule: anchor}, "from all nop", unix.EEXIST},
+		{"rule of bound sockets", change.AddRule{Rule: bound}, "from all oif net1 lookup 7300", unix.EEXIST},
 		{
-			"into main", plan.PutIn{Route: inMain(ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.1"), Index: net1})), Place: plan.Place{First: true}},
+			"into main", change.AddToMain{Route: inMain(ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.1"), Index: net1}))},
 			"default via 10.2.0.1 dev net1 table main", unix.EEXIST,
 		},
 		{
-			"into IPv6 main", plan.PutIn{Route: inMain(ours("fd00::/8", fib.Hop{Gateway: addr("fe80::1"), Index: net1})), Place: plan.Place{First: true}},
+			"into IPv6 main", change.AddToMain{Route: inMain(ours("fd00::/8", fib.Hop{Gateway: addr("fe80::1"), Index: net1}))},
 			"fd00::/8 via fe80::1 dev net1 table main", unix.EEXIST,
 		},
-		{"VIP", plan.AddAddress{Address: vip("192.0.2.9")}, "inet 192.0.2.9/32 scope host lo", unix.EEXIST},
-		{"IPv6 VIP", plan.AddAddress{Address: vip("3fff::9")}, "inet6 3fff::9/128 scope global nodad deprecated noprefixroute", unix.EEXIST},
-		{"VIP away", plan.DelAddress{Address: vip("10.9.0.9")}, "10.9.0.9/32 scope host", unix.EADDRNOTAVAIL},
-		{"device", plan.MakeLink{Index: 77, Name: "br7", Kind: "bridge"}, "77: br7: <BROADCAST,MULTICAST>", unix.EEXIST},
-		{"out of main", plan.TakeOut{Route: s.Table(254)[0], Place: plan.Place{First: true}}, "default via 10.1.0.1", unix.ESRCH},
+		{
+			"beside the IPv6 default of main", change.AddToMain{Route: inMain(ours("::/0", fib.Hop{Gateway: addr("fe80::1"), Index: net1}))},
+			"nexthop via fe80::1 dev net1", unix.EEXIST,
+		},
+		{"out of main", change.DelFromMain{Route: s.Table(254)[0]}, "default via 10.1.0.1", unix.ESRCH},
+		{"out of IPv6 main", change.DelFromMain{Route: main6}, "default via fe80::1", unix.ESRCH},
+		{"set up", change.SetLink{Index: br0, Name: "br0", Up: true}, "70: br0: <BROADCAST,MULTICAST> mtu", 0},
+		{"VIP", change.AddAddress{Address: vip("192.0.2.9")}, "inet 192.0.2.9/32 scope host lo", unix.EEXIST},
+		{"IPv6 VIP", change.AddAddress{Address: vip("3fff::9")}, "inet6 3fff::9/128 scope global nodad deprecated noprefixroute", unix.EEXIST},
+		{"VIP away", change.DelAddress{Address: vip("10.9.0.9")}, "10.9.0.9/32 scope host", unix.EADDRNOTAVAIL},
+		{"device", change.MakeLink{Index: 77, Name: "br7", Kind: "bridge"}, "77: br7: <BROADCAST,MULTICAST>", unix.EEXIST},
 	}
 	state := func() string { return n.routing(t) + n.show(t, "addr", "show") }
 	for _, tt := range tests {
@@ -106,7 +121,7 @@ func TestApply(t *testing.T) {
 			if strings.Contains(before, tt.shown) == strings.Contains(after, tt.shown) {
 				t.Errorf("%s: %q did not change:\n%s", tt.op, tt.shown, after)
 			}
-			if again, err := ns.Apply(tt.op); errno(err) != tt.again || again != nil {
+			if again, err := ns.Apply(tt.op); errno(err) != tt.again || (again == nil) != (tt.again != 0) {
 				t.Errorf("a second time: %v (undo %v), want %v", err, again, tt.again)
 			}
 			if err := ns.Revert(tt.op); err != nil {
@@ -130,7 +145,7 @@ func TestApply(t *testing.T) {
 func TestVIPIsSeen(t *testing.T) {
 	ns := newNetns(t, twoNICs...).enter(t)
 	for _, want := range []fib.Address{vip("192.0.2.9"), vip("3fff::9")} {
-		if _, err := ns.Apply(plan.AddAddress{Address: want}); err != nil {
+		if _, err := ns.Apply(change.AddAddress{Address: want}); err != nil {
 			t.Fatal(err)
 		}
 		s := observe(t, ns)
@@ -159,14 +174,14 @@ func TestSetLink(t *testing.T) {
 		l, _ := observe(t, ns).Link("br7")
 		return l.Up
 	}
-	undo, err := ns.Apply(plan.SetLink{Index: index, Name: "br7", Up: true})
+	undo, err := ns.Apply(change.SetLink{Index: index, Name: "br7", Up: true})
 	if err != nil || !up() {
 		t.Errorf("set up: %v, is up: %t", err, up())
 	}
 	if err := ns.Revert(undo); err != nil || up() {
 		t.Errorf("undo: %v, is up: %t", err, up())
 	}
-	absent := plan.SetLink{Index: 999, Name: "absent"}
+	absent := change.SetLink{Index: 999, Name: "absent"}
 	if _, err := ns.Apply(absent); errno(err) != unix.ENODEV {
 		t.Errorf("a device that is not there: %v", err)
 	}
@@ -175,11 +190,66 @@ func TestSetLink(t *testing.T) {
 	}
 }
 
+func TestMakeLink(t *testing.T) {
+	n := newNetns(t)
+	ns := n.enter(t)
+	make7 := change.MakeLink{Index: 77, Name: "br7", Kind: "bridge"}
+	there := func() bool { _, ok := observe(t, ns).LinkAt(77); return ok }
+	undo, err := ns.Apply(make7)
+	if err != nil || !there() {
+		t.Fatalf("made: %v, there: %t", err, there())
+	}
+	for range 2 { // the second time it is gone
+		if err := ns.Revert(undo); err != nil || there() {
+			t.Errorf("undo: %v, there: %t", err, there())
+		}
+	}
+	if undo, err := ns.Apply(change.DelLink(make7)); errno(err) != unix.ENODEV || undo != nil {
+		t.Errorf("a device that is not there: %v (undo %v)", err, undo)
+	}
+	if undo, err := ns.Apply(change.MakeLink{Index: 78, Name: "lo", Kind: "bridge"}); errno(err) != unix.EEXIST || undo != nil {
+		t.Errorf("a name that is taken: %v (undo %v)", err, undo)
+	}
+}
+
+// A device that was renamed keeps its index: it is found by that.
+func TestSetOfRenamed(t *testing.T) {
+	n := newNetns(t, append(twoNICs, "link set dev net1 down", "link set dev net1 name other", "link add net1 type bridge")...)
+	ns := n.enter(t)
+	index := linkIndex(t, observe(t, ns), "other")
+	n.ip(t, "link del net1")
+	undo, err := ns.Apply(change.Set{Device: "net1", Index: index, Key: fib.RPFilter, Was: 0, Value: 2})
+	if got := n.get(t, "ipv4/conf/other/rp_filter"); err != nil || got != 2 {
+		t.Fatalf("it has %d (%v), want 2", got, err)
+	}
+	if err := ns.Revert(undo); err != nil {
+		t.Error(err)
+	}
+	if got := n.get(t, "ipv4/conf/other/rp_filter"); got != 0 {
+		t.Errorf("it has %d again, want 0", got)
+	}
+	gone := change.Set{Device: "net1", Index: 999, Key: fib.RPFilter, Value: 2}
+	if _, err := ns.Apply(gone); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a device that is not there: %v", err)
+	}
+	if err := ns.Revert(gone); err != nil {
+		t.Errorf("undo on a device that has gone: %v", err)
+	}
+}
+
 func TestApplySet(t *testing.T) {
 	n := newNetns(t, twoNICs...)
 	ns := n.enter(t)
+	keep := change.Set{Device: "net1", Key: fib.KeepAddrOnDown, Was: 0, Value: 1}
+	undo, err := ns.Apply(keep)
+	if got := n.get(t, "ipv6/conf/net1/keep_addr_on_down"); err != nil || got != 1 {
+		t.Errorf("keep_addr_on_down is %d (%v), want 1", got, err)
+	}
+	if err := ns.Revert(undo); err != nil || n.get(t, "ipv6/conf/net1/keep_addr_on_down") != 0 {
+		t.Errorf("undo of keep_addr_on_down: %v", err)
+	}
 	for _, device := range []string{"net1", "all", "default"} {
-		undo, err := ns.Apply(plan.Set{Device: device, Key: "rp_filter", Was: 0, Value: 2})
+		undo, err := ns.Apply(change.Set{Device: device, Key: "rp_filter", Was: 0, Value: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,7 +263,7 @@ func TestApplySet(t *testing.T) {
 			t.Errorf("%s has %d again, want 0", device, got)
 		}
 	}
-	absent := plan.Set{Device: "absent", Key: "rp_filter", Value: 2}
+	absent := change.Set{Device: "absent", Key: "rp_filter", Value: 2}
 	if undo, err := ns.Apply(absent); !errors.Is(err, fs.ErrNotExist) || undo != nil {
 		t.Errorf("a device that is not there: %v (undo %v)", err, undo)
 	}
@@ -214,19 +284,19 @@ func TestApplyErrors(t *testing.T) {
 	foreign := fib.Rule{Family: fib.V4, Priority: 32766, Action: fib.Lookup, Table: 254, Protocol: 73}
 	tests := []struct {
 		name  string
-		op    plan.Op
+		op    change.Change
 		want  unix.Errno
 		words string
 	}{
-		{"device that is not there", plan.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: 999})}, unix.ENODEV, ""},
-		{"device that is down", plan.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: down0})}, unix.ENETDOWN, "Device for nexthop is not up"},
-		{"gateway that is not on the link", plan.AddRoute{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("192.0.2.1"), Index: net1})}, unix.ENETUNREACH, "Nexthop has invalid gateway"},
-		{"source that we have not", plan.AddRoute{Route: withSource(ours("192.0.2.0/24", fib.Hop{Index: net1}), "192.0.2.1")}, unix.EINVAL, "Invalid prefsrc address"},
-		{"IPv6 gateway that is not on the link", plan.AddRoute{Route: ours("fd00::/8", fib.Hop{Gateway: addr("2001:db8:9::1"), Index: net1})}, unix.EHOSTUNREACH, ""},
-		{"IPv6 source that we have not", plan.AddRoute{Route: withSource(ours("fd00::/8", fib.Hop{Index: net1}), "fd00::1")}, unix.EINVAL, "Invalid source address"},
-		{"route that is not there", plan.DelRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})}, unix.ESRCH, ""},
-		{"rule that is not there", plan.DelRule{Rule: fib.Rule{Family: fib.V6, Priority: 5, Action: fib.Lookup, Table: 9}}, unix.ENOENT, ""},
-		{"somebody else's rule", plan.DelRule{Rule: foreign}, unix.ENOENT, ""},
+		{"device that is not there", change.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: 999})}, unix.ENODEV, ""},
+		{"device that is down", change.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: down0})}, unix.ENETDOWN, "Device for nexthop is not up"},
+		{"gateway that is not on the link", change.AddRoute{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("192.0.2.1"), Index: net1})}, unix.ENETUNREACH, "Nexthop has invalid gateway"},
+		{"source that we have not", change.AddRoute{Route: withSource(ours("192.0.2.0/24", fib.Hop{Index: net1}), "192.0.2.1")}, unix.EINVAL, "Invalid prefsrc address"},
+		{"IPv6 gateway that is not on the link", change.AddRoute{Route: ours("fd00::/8", fib.Hop{Gateway: addr("2001:db8:9::1"), Index: net1})}, unix.EHOSTUNREACH, ""},
+		{"IPv6 source that we have not", change.AddRoute{Route: withSource(ours("fd00::/8", fib.Hop{Index: net1}), "fd00::1")}, unix.EINVAL, "Invalid source address"},
+		{"route that is not there", change.DelRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})}, unix.ESRCH, ""},
+		{"rule that is not there", change.DelRule{Rule: fib.Rule{Family: fib.V6, Priority: 5, Action: fib.Lookup, Table: 9}}, unix.ENOENT, ""},
+		{"somebody else's rule", change.DelRule{Rule: foreign}, unix.ENOENT, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -255,21 +325,35 @@ func TestApplyErrors(t *testing.T) {
 
 type unknownOp struct{}
 
-func (unknownOp) String() string   { return "nothing" }
-func (unknownOp) Inverse() plan.Op { return unknownOp{} }
+func (unknownOp) String() string         { return "nothing" }
+func (unknownOp) Inverse() change.Change { return unknownOp{} }
 
-// An undo whose interface has gone, or is down, has nothing to do any more.
+// What an undo would delete has gone with its interface. What it would bring back by one that
+// is down is lost: that is worth a note.
 func TestRevertWithoutInterface(t *testing.T) {
 	n := newNetns(t, append(twoNICs, "link add down0 type veth peer name down1")...)
 	ns := n.enter(t)
 	down0 := linkIndex(t, observe(t, ns), "down0")
-	for name, index := range map[string]int{"gone": 999, "down": down0} {
-		for _, dst := range []string{"192.0.2.0/24", "fd00::/64"} {
-			r := ours(dst, fib.Hop{Index: index})
-			for _, op := range []plan.Op{plan.AddRoute{Route: r}, plan.DelRoute{Route: r}, plan.PutIn{Route: r}, plan.TakeOut{Route: r}} {
-				if err := ns.Revert(op); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
+	for _, dst := range []string{"192.0.2.0/24", "fd00::/64"} {
+		absent, down := ours(dst, fib.Hop{Index: 999}), ours(dst, fib.Hop{Index: down0})
+		for _, op := range []change.Change{
+			change.AddRoute{Route: absent}, change.DelRoute{Route: absent}, change.AddToMain{Route: absent}, change.DelFromMain{Route: absent},
+			change.DelRoute{Route: down}, change.DelFromMain{Route: down},
+		} {
+			if err := ns.Revert(op); err != nil {
+				t.Errorf("%s: %v", op, err)
+			}
+		}
+		for _, op := range []change.Change{change.AddRoute{Route: down}, change.AddToMain{Route: down}} {
+			if err := ns.Revert(op); !errors.Is(err, ErrNoReturn) || errno(err) != unix.ENETDOWN {
+				t.Errorf("%s: got %v, want ErrNoReturn", op, err)
+			}
+		}
+	}
+	for _, a := range []fib.Address{{Index: 999, Prefix: prefix("192.0.2.9/32")}, {Index: 999, Prefix: prefix("3fff::9/128")}} {
+		for _, op := range []change.Change{change.AddAddress{Address: a}, change.DelAddress{Address: a}} {
+			if err := ns.Revert(op); err != nil {
+				t.Errorf("%s: %v", op, err)
 			}
 		}
 	}
@@ -277,90 +361,91 @@ func TestRevertWithoutInterface(t *testing.T) {
 
 // An undo that can never succeed is told from one that is worth another try.
 func TestRevertWithoutGround(t *testing.T) {
-	n := newNetns(t, twoNICs...)
+	n := newNetns(t, append(twoNICs, "link add off0 type veth peer name off1", "link set dev off1 up", "link set dev off0 up",
+		"link add down0 type veth peer name down1")...)
+	n.set(t, 1, "ipv6/conf/off0/disable_ipv6")
+	n.set(t, 1, "ipv6/conf/down0/disable_ipv6")
 	ns := n.enter(t)
-	net1 := linkIndex(t, observe(t, ns), "net1")
+	s := observe(t, ns)
+	net1, off0, down0 := linkIndex(t, s, "net1"), linkIndex(t, s, "off0"), linkIndex(t, s, "down0")
 	withSource := func(r fib.Route, src string) fib.Route { r.PrefSrc = addr(src); return r }
-	for name, op := range map[string]plan.Op{
-		"gateway":      plan.PutIn{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("192.0.2.1"), Index: net1}), Place: plan.Place{First: true}},
-		"IPv6 gateway": plan.PutIn{Route: ours("::/0", fib.Hop{Gateway: addr("2001:db8:9::1"), Index: net1})},
-		"source":       plan.AddRoute{Route: withSource(ours("192.0.2.0/24", fib.Hop{Index: net1}), "192.0.2.1")},
-		"IPv6 source":  plan.AddRoute{Route: withSource(ours("fd00::/8", fib.Hop{Index: net1}), "fd00::1")},
+	for _, tt := range []struct {
+		name string
+		op   change.Change
+		want unix.Errno
+	}{
+		{"gateway", change.AddToMain{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("192.0.2.1"), Index: net1})}, unix.ENETUNREACH},
+		{"IPv6 gateway", change.AddToMain{Route: ours("::/0", fib.Hop{Gateway: addr("2001:db8:9::1"), Index: net1})}, unix.EHOSTUNREACH},
+		{"source", change.AddRoute{Route: withSource(ours("192.0.2.0/24", fib.Hop{Index: net1}), "192.0.2.1")}, unix.EINVAL},
+		{"IPv6 source", change.AddRoute{Route: withSource(ours("fd00::/8", fib.Hop{Index: net1}), "fd00::1")}, unix.EINVAL},
+		{"IPv6 is off", change.AddToMain{Route: ours("::/0", fib.Hop{Gateway: addr("fe80::1"), Index: off0})}, unix.EACCES},
+		{"IPv6 is off, and the link is down", change.AddToMain{Route: ours("::/0", fib.Hop{Gateway: addr("fe80::1"), Index: down0})}, unix.EACCES},
+		{"IPv6 is off, in a table of ours", change.AddRoute{Route: ours("fd00::/8", fib.Hop{Index: off0})}, unix.EACCES},
 	} {
-		if err := ns.Revert(op); !errors.Is(err, ErrNoReturn) || errno(err) == 0 {
-			t.Errorf("%s: got %v, want ErrNoReturn with the kernel's errno", name, err)
+		if err := ns.Revert(tt.op); !errors.Is(err, ErrNoReturn) || errno(err) != tt.want {
+			t.Errorf("%s: got %v, want ErrNoReturn with %v", tt.name, err, tt.want)
 		}
 	}
-	if err := ns.Revert(plan.DelRule{Rule: fib.Rule{Family: 99}}); err == nil || errors.Is(err, ErrNoReturn) {
-		t.Errorf("another refusal: got %v", err)
+	for _, op := range []change.Change{change.DelRule{Rule: fib.Rule{Family: 99}}, change.AddRule{Rule: fib.Rule{Family: 99}}, unknownOp{}} {
+		if err := ns.Revert(op); err == nil || errors.Is(err, ErrNoReturn) {
+			t.Errorf("%s: got %v, want another refusal", op, err)
+		}
 	}
 }
 
-// A reordering leaves rules of a priority in the wanted order, from whatever order
-// they are in and also if one is there twice, and its undo brings the old one back.
-func TestReorder(t *testing.T) {
-	n := newNetns(t,
-		"rule add priority 5 from 192.0.2.0/24 table 1 protocol 73",
-		"rule add priority 5 from 192.0.2.1 table 2 protocol 73",
-		"rule add priority 5 fwmark 7 table 3",
-		"rule add priority 5 from 192.0.2.2 table 4 protocol 73",
-		"rule add priority 6 from 192.0.2.3 table 5 protocol 73",
-	)
-	ns := n.enter(t)
-	rules := observe(t, ns).Rules
-	wide, one, foreign, two := rules[1], rules[2], rules[3], rules[4]
-	was := []fib.Rule{wide, one, two}
-	inOrder := func(t *testing.T) []fib.Rule {
-		t.Helper()
-		rules := observe(t, ns).Rules
-		if !slices.Contains(rules, foreign) {
-			t.Error("somebody else's rule has gone")
-		}
-		return slices.DeleteFunc(rules, func(r fib.Rule) bool { return r.Priority != 5 || r.Protocol != 73 })
-	}
+// What a refusal of an undo means: nothing to do, nothing to be done, or worth another try.
+func TestRefusals(t *testing.T) {
+	const done, lost, again = "done", "lost", "again"
 	for _, tt := range []struct {
-		name       string
-		want, then []fib.Rule
+		op   change.Change
+		err  error
+		want string
 	}{
-		{"the first behind all", []fib.Rule{one, two, wide}, []fib.Rule{one, two, wide}},
-		{"turned round", []fib.Rule{two, one, wide}, []fib.Rule{two, one, wide}},
-		{"as it is", was, was},
-		{"one that is not there", []fib.Rule{two, {Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9}, one}, []fib.Rule{wide, two, one}},
+		{change.AddRule{}, unix.EEXIST, done},
+		{change.AddRule{}, unix.EPERM, again},
+		{change.DelRule{}, unix.ENOENT, done},
+		{change.DelRule{}, unix.EINVAL, again},
+		{change.AddRoute{}, unix.EEXIST, done},
+		{change.AddRoute{}, unix.ENODEV, done},
+		{change.AddRoute{}, unix.EPERM, again},
+		{change.AddToMain{}, unix.EEXIST, done},
+		{change.AddToMain{}, unix.ENETDOWN, lost},
+		{change.AddToMain{}, unix.EACCES, lost},
+		{change.AddToMain{}, unix.EPERM, again},
+		{change.AddToMain{}, ErrNoAnswer, again},
+		{change.DelRoute{}, unix.ESRCH, done},
+		{change.DelFromMain{}, unix.ESRCH, done},
+		{change.DelFromMain{}, unix.ENODEV, done},
+		{change.DelFromMain{}, ErrUnsteady, again},
+		{change.Set{}, fs.ErrNotExist, done},
+		{change.Set{}, unix.EROFS, lost},
+		{change.Set{}, unix.EINVAL, lost},
+		{change.Set{}, unix.EACCES, again},
+		{change.AddAddress{}, unix.EEXIST, done},
+		{change.AddAddress{}, unix.EACCES, again},
+		{change.DelAddress{}, unix.EADDRNOTAVAIL, done},
+		{change.MakeLink{}, unix.EEXIST, done},
+		{change.MakeLink{}, unix.EBUSY, again},
+		{change.DelLink{}, unix.ENODEV, done},
+		{change.DelLink{}, unix.EOPNOTSUPP, again},
+		{change.SetLink{}, unix.ENODEV, done},
+		{change.SetLink{}, unix.EPERM, again},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			undo, err := ns.Apply(plan.Reorder{Was: was, Want: tt.want})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.then, inOrder(t), observed); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-			if err := ns.Revert(undo); err != nil {
-				t.Error(err)
-			}
-			if diff := cmp.Diff(was, inOrder(t), observed); diff != "" {
-				t.Errorf("undo (-before +after):\n%s", diff)
-			}
-		})
+		got := again
+		switch {
+		case alreadySo(tt.op, tt.err):
+			got = done
+		case groundless(tt.op, tt.err):
+			got = lost
+		}
+		if got != tt.want {
+			t.Errorf("%T, %v: %s, want %s", tt.op, tt.err, got, tt.want)
+		}
 	}
-	t.Run("two that are there twice", func(t *testing.T) { // an invocation was killed
-		for _, r := range []fib.Rule{two, one} {
-			if err := ns.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE, fib.EncodeRule(r)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := ns.Apply(plan.Reorder{Want: was}); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(was, inOrder(t), observed); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-	})
 }
 
 // An answer that is lost leaves open whether the change was made: the undo comes
-// with the error, and brings back what was. (A reordering begins by reading, and
-// its undo mends whatever order it finds: TestReorder.)
+// with the error, and brings back what was.
 func TestApplyWithoutAnswer(t *testing.T) {
 	n := newNetns(t, append(twoNICs,
 		"rule add priority 5 from 10.1.0.2 table 8 protocol 73",
@@ -368,36 +453,44 @@ func TestApplyWithoutAnswer(t *testing.T) {
 		"route add default via 10.2.0.1 dev net1 table 7300 protocol 73",
 		"route append default via 10.1.0.1 dev eth0",
 		"route append default via 10.2.0.1 dev net1",
+		"addr add 10.9.0.9/32 dev lo scope host",
+		"link add br0 type bridge",
+		"link set dev br0 up",
+		"link set dev br0 down",
 	)...)
 	ns := n.enter(t)
 	s := observe(t, ns, 7300)
+	state := func() string { return n.routing(t) + n.show(t, "addr", "show") }
 	net1 := linkIndex(t, s, "net1")
 	main, table := s.Table(254), s.Table(7300)
 	other := s.Rules[2]
 	third := ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.9"), Index: net1})
 	third.Table = 254
-	for _, op := range []plan.Op{
-		plan.AddRule{Rule: fib.Rule{Family: fib.V4, Priority: 6, Action: fib.Unreachable, Protocol: 73}},
-		plan.DelRule{Rule: other},
-		plan.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})},
-		plan.DelRoute{Route: table[0]},
-		plan.PutIn{Route: third, Place: plan.Place{First: true}},
-		plan.PutIn{Route: third, Place: plan.Place{Before: main[1:2]}},
-		plan.TakeOut{Route: main[0], Place: place(main[0], main)},
+	for _, op := range []change.Change{
+		change.AddRule{Rule: fib.Rule{Family: fib.V4, Priority: 6, Action: fib.Unreachable, Protocol: 73}},
+		change.DelRule{Rule: other},
+		change.AddRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})},
+		change.DelRoute{Route: table[0]},
+		change.AddToMain{Route: third},
+		change.DelFromMain{Route: main[1]}, // the last of its metric: where it comes back
+		change.SetLink{Index: linkIndex(t, s, "br0"), Name: "br0", Up: true},
+		change.MakeLink{Index: 77, Name: "br7", Kind: "bridge"},
+		change.AddAddress{Address: vip("3fff::9")},
+		change.DelAddress{Address: vip("10.9.0.9")},
 	} {
 		t.Run(op.String(), func(t *testing.T) {
-			before := n.routing(t)
+			before := state()
 			undo, err := applyUnanswered(ns, op)
 			if !errors.Is(err, ErrNoAnswer) || undo == nil {
 				t.Fatalf("got %v (undo %v), want ErrNoAnswer and an undo", err, undo)
 			}
-			if n.routing(t) == before {
+			if state() == before {
 				t.Fatal("the kernel did nothing: this test shows nothing")
 			}
 			if err := ns.Revert(undo); err != nil {
 				t.Error(err)
 			}
-			if diff := cmp.Diff(before, n.routing(t)); diff != "" {
+			if diff := cmp.Diff(before, state()); diff != "" {
 				t.Errorf("not as before (-before +after):\n%s", diff)
 			}
 		})
@@ -406,192 +499,14 @@ func TestApplyWithoutAnswer(t *testing.T) {
 
 // applyUnanswered carries out an operation without being able to read the
 // kernel's answer.
-func applyUnanswered(ns *Namespace, op plan.Op) (plan.Op, error) {
+func applyUnanswered(ns *Namespace, op change.Change) (change.Change, error) {
 	sock := ns.sock.handles[unix.NETLINK_ROUTE].Socket
 	_ = sock.SetReceiveTimeout(&unix.Timeval{Usec: 50_000})
-	defer sock.SetReceiveTimeout(&unix.Timeval{}) //nolint:errcheck // it is only noted
+	defer sock.SetReceiveTimeout(&unix.Timeval{})
 	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
 	if err := unix.SetsockoptSockFprog(sock.GetFd(), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing}); err != nil {
 		return nil, err
 	}
-	defer unix.SetsockoptInt(sock.GetFd(), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0) //nolint:errcheck // as above
+	defer unix.SetsockoptInt(sock.GetFd(), unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0)
 	return ns.Apply(op)
-}
-
-// A place between others is made by moving those behind it. One that the kernel
-// would not take again, for the way to its gateway has gone, must not be lost.
-func TestPutInKeepsOthers(t *testing.T) {
-	n := newNetns(t, append(twoNICs,
-		"route append default via 10.1.0.1 dev eth0",
-		"route append default via 10.2.0.1 dev net1",
-		"route del 10.2.0.0/24 dev net1",
-	)...)
-	ns := n.enter(t)
-	before := n.routing(t)
-	main := observe(t, ns).Routes
-	r := main[0]
-	r.Hops = []fib.Hop{{Gateway: addr("10.1.0.9"), Index: linkIndex(t, observe(t, ns), "eth0")}}
-	undo, err := ns.Apply(plan.PutIn{Route: r, Place: plan.Place{Before: main[1:2]}})
-	if undo == nil {
-		t.Fatalf("no undo (%v)", err)
-	}
-	if err := ns.Revert(undo); err != nil {
-		t.Error(err)
-	}
-	// That it needs "onlink" now is no loss.
-	if diff := cmp.Diff(before, strings.ReplaceAll(n.routing(t), " onlink", "")); diff != "" {
-		t.Errorf("not as before, after %v (-before +after):\n%s", err, diff)
-	}
-}
-
-// What is taken out of main comes back where it was, wherever that is.
-func TestPlaces(t *testing.T) {
-	tests := []struct {
-		name   string
-		routes []string
-	}{
-		{"IPv4 defaults of one metric", []string{
-			"route append default via 10.1.0.1 dev eth0",
-			"route append default via 10.2.0.1 dev net1",
-			"route append default via 10.1.0.9 dev eth0 mtu 1400",
-			"route append default via 10.2.0.9 dev net1 src 10.2.0.2",
-			"route append default via 10.1.0.1 dev eth0 metric 100",
-		}},
-		{"IPv4 defaults with a metric", []string{
-			"route append default via 10.1.0.1 dev eth0 metric 7",
-			"route append default via 10.2.0.1 dev net1 metric 7",
-			"route append default via 10.1.0.9 dev eth0 metric 7",
-			"route append default via 10.2.0.1 dev net1 metric 8",
-		}},
-		{"one gateway by several protocols", []string{
-			"route append default via 10.2.0.1 dev net1 protocol static",
-			"route append default via 10.2.0.1 dev net1 protocol 73",
-			"route append default via 10.2.0.1 dev net1 protocol dhcp",
-		}},
-		{"multipath beside others", []string{
-			"route append default via 10.2.0.1 dev net1",
-			"route append default nexthop via 10.1.0.1 dev eth0 nexthop via 10.2.0.1 dev net1",
-			"route append default via 10.1.0.1 dev eth0",
-		}},
-		{"IPv6 alone", []string{"-6 route append default via fe80::1 dev eth0"}},
-		{"IPv6 of different metrics", []string{
-			"-6 route append default via fe80::1 dev eth0 metric 7",
-			"-6 route append default via fe80::1 dev net1 metric 8",
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			n := newNetns(t, append(twoNICs, tt.routes...)...)
-			ns := n.enter(t)
-			before := n.routing(t)
-			main := observe(t, ns).Routes
-			for _, r := range main {
-				if !r.IsDefault() {
-					continue
-				}
-				n.takeOutAndBack(t, ns, plan.TakeOut{Route: r, Place: place(r, main)}, before)
-			}
-		})
-	}
-}
-
-// In IPv6 the hops of a multipath route are taken out one by one.
-func TestPlacesOfHops(t *testing.T) {
-	tests := []struct {
-		name   string
-		routes []string
-	}{
-		{"written as one route", []string{
-			"-6 route add default nexthop via fe80::1 dev eth0 nexthop via fe80::2 dev net1 nexthop via fe80::3 dev eth0",
-		}},
-		{"merged", []string{
-			"-6 route append default via fe80::1 dev eth0",
-			"-6 route append default via 2001:db8:2::1 dev net1",
-			"-6 route append default via fe80::1 dev net1",
-		}},
-		{"with attributes", []string{
-			"-6 route append default via fe80::1 dev eth0 metric 5 mtu 1400 protocol static",
-			"-6 route append default via fe80::1 dev net1 metric 5 mtu 1400 protocol static",
-		}},
-		{"of different protocols", []string{
-			"-6 route append default via fe80::1 dev eth0 protocol static",
-			"-6 route append default via fe80::1 dev net1 protocol boot",
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			n := newNetns(t, append(twoNICs, tt.routes...)...)
-			ns := n.enter(t)
-			before := n.routing(t)
-			for _, r := range observe(t, ns).Routes {
-				if !r.IsDefault() {
-					continue
-				}
-				for i := range r.Hops {
-					n.takeOutAndBack(t, ns, plan.TakeOut{Route: hop(r, i), Place: hopPlace(r, i)}, before)
-				}
-			}
-		})
-	}
-}
-
-// Who else has a default in IPv6's main table keeps it as it is: what the router
-// advertised goes on to expire.
-func TestPlaceBesideAdvertisedRoute(t *testing.T) {
-	n := newNetns(t, append(twoNICs,
-		"-6 route append default via fe80::1 dev net1",
-		"-6 route append default dev eth0 protocol ra expires 5000",
-	)...)
-	ns := n.enter(t)
-	main := observe(t, ns).Routes
-	for _, r := range main {
-		if r.IsDefault() && !r.Expires {
-			undo, err := ns.Apply(plan.TakeOut{Route: r, Place: place(r, main)})
-			if err == nil {
-				_, err = ns.Apply(undo)
-			}
-			if err != nil {
-				t.Error(err)
-			}
-		}
-	}
-	for _, r := range main {
-		if again, ok := find(t, ns, r); !ok || again.Expires != r.Expires {
-			t.Errorf("%s: there %t, expires %t, want %t", r, ok, again.Expires, r.Expires)
-		}
-	}
-}
-
-func (n *testNS) takeOutAndBack(t *testing.T, ns *Namespace, op plan.TakeOut, before string) {
-	t.Helper()
-	undo, err := ns.Apply(op)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	if diff := cmp.Diff(before, n.routing(t)); diff == "" {
-		t.Errorf("%s: took nothing out", op)
-	}
-	if _, err := ns.Apply(undo); err != nil {
-		t.Error(err)
-	}
-	if diff := cmp.Diff(before, n.routing(t)); diff != "" {
-		t.Errorf("%s: not at its place again (-before +after):\n%s", op, diff)
-	}
-}
-
-// hop is one hop of an IPv6 multipath route, as the kernel has it.
-func hop(r fib.Route, i int) fib.Route {
-	h := r.Hops[i]
-	h.Weight = 0
-	r.Hops = []fib.Hop{h}
-	return r
-}
-
-func hopPlace(r fib.Route, i int) plan.Place {
-	p := plan.Place{First: i == 0}
-	for j := i + 1; j < len(r.Hops); j++ {
-		p.Before = append(p.Before, hop(r, j))
-	}
-	return p
 }

@@ -6,10 +6,10 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/containernetworking/plugins/pkg/ns"
 	"github.com/containernetworking/plugins/pkg/utils/sysctl"
@@ -23,41 +23,23 @@ var (
 	ErrGone = errors.New("no network namespace there")
 	// ErrHost is returned for the namespace of the node, which is never touched.
 	ErrHost = errors.New("this is the node's own network namespace")
-	// ErrBusy is returned where another invocation holds the namespace for
-	// longer than a runtime would wait.
-	ErrBusy = errors.New("another invocation holds the network namespace")
 	// ErrUnsteady is returned where others change the pod's network all the time, so
 	// that no whole picture of it can be had.
 	ErrUnsteady = errors.New("the pod's network did not stand still")
 )
 
-// lockTimeout is how long an invocation waits for others on the same namespace.
-const lockTimeout = 30 * time.Second
-
-// Lock says how a namespace is to be held.
-type Lock int
-
-// Shared is for readers, Exclusive for writers, None for who only looks at what
-// the namespace is.
-const (
-	None      Lock = 0
-	Shared    Lock = unix.LOCK_SH
-	Exclusive Lock = unix.LOCK_EX
-)
-
 // Namespace is a network namespace that the calling thread has entered. Close
 // leaves it.
 type Namespace struct {
-	ns.NetNS                // its open description holds the lock
-	home     netns.NsHandle // where the thread came from
-	entered  bool           // it has left home
-	sock     *socket
+	ns.NetNS
+	home    netns.NsHandle // where the thread came from
+	entered bool           // it has left home
+	sock    *socket
 }
 
-// Enter opens the network namespace at a path, locks it against other
-// invocations and moves the calling goroutine's thread into it. It returns
-// ErrGone, ErrHost or ErrBusy, or an error of the system.
-func Enter(path string, lock Lock) (*Namespace, error) {
+// Enter opens the network namespace at a path and moves the calling goroutine's thread into
+// it. It returns ErrGone or ErrHost, or an error of the system.
+func Enter(path string) (*Namespace, error) {
 	pod, err := open(path)
 	if err != nil {
 		return nil, err
@@ -67,9 +49,6 @@ func Enter(path string, lock Lock) (*Namespace, error) {
 		return nil, errors.Join(fmt.Errorf("open our own network namespace: %w", err), pod.Close())
 	}
 	if err = n.notHost(); err == nil {
-		err = n.flock(lock)
-	}
-	if err == nil {
 		err = n.enter()
 	}
 	if err != nil {
@@ -85,7 +64,7 @@ func open(path string) (ns.NetNS, error) {
 	_, absent := errors.AsType[ns.NSPathNotExistErr](err)
 	_, other := errors.AsType[ns.NSPathNotNSErr](err)
 	switch {
-	case path == "" || absent || other:
+	case path == "" || absent || other || err != nil && belowFile(path):
 		return nil, fmt.Errorf("%w: %w", ErrGone, err)
 	case err != nil:
 		return nil, fmt.Errorf("open the network namespace: %w", err)
@@ -100,6 +79,13 @@ func open(path string) (ns.NetNS, error) {
 	return pod, nil
 }
 
+// belowFile reports whether a path leads through what is no directory, which package ns does
+// not tell from other failures.
+func belowFile(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, unix.ENOTDIR)
+}
+
 func (n *Namespace) handle() netns.NsHandle { return netns.NsHandle(n.Fd()) }
 
 // notHost compares a namespace with our own and with that of process 1, by
@@ -110,46 +96,11 @@ func (n *Namespace) notHost() error {
 	}
 	init, err := netns.GetFromPid(1)
 	if err != nil {
-		return nil //nolint:nilerr // process 1 may be hidden from us; then it is not our host
+		return nil // process 1 may be hidden from us; then it is not our host
 	}
 	defer init.Close() //nolint:errcheck // it was only looked at
 	if init.Equal(n.handle()) {
 		return fmt.Errorf("%w: %s is that of process 1", ErrHost, n.Path())
-	}
-	return nil
-}
-
-// flock locks the namespace itself: all its paths share one inode, so that it
-// needs no lock file, and the kernel releases it whatever becomes of us.
-func (n *Namespace) flock(lock Lock) error {
-	if lock == None {
-		return nil
-	}
-	err := unix.Flock(int(n.Fd()), int(lock)|unix.LOCK_NB)
-	if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-		return lockError(err)
-	}
-	done := make(chan error, 1)
-	go func() {
-		for {
-			err := unix.Flock(int(n.Fd()), int(lock))
-			if !errors.Is(err, unix.EINTR) {
-				done <- err
-				return
-			}
-		}
-	}()
-	select {
-	case err := <-done:
-		return lockError(err)
-	case <-time.After(lockTimeout):
-		return fmt.Errorf("%w: %s, for %s", ErrBusy, n.Path(), lockTimeout)
-	}
-}
-
-func lockError(err error) error {
-	if err != nil {
-		return fmt.Errorf("lock the network namespace: %w", err)
 	}
 	return nil
 }
@@ -165,12 +116,12 @@ func (n *Namespace) enter() (err error) {
 	return err
 }
 
-// Close leaves the namespace and releases its lock. Should the way back fail,
+// Close leaves the namespace. Should the way back fail,
 // the thread stays locked to its goroutine and ends with it.
 func (n *Namespace) Close() error {
 	var errs []error
 	if n.sock != nil {
-		errs = append(errs, n.sock.close())
+		n.sock.close()
 	}
 	if n.entered {
 		err := netns.Set(n.home)
@@ -218,6 +169,15 @@ func Ambiguous(identity string) (prefix string, ok bool) {
 	return boot + inodeMark + ino + "-", true
 }
 
+// LockName names the namespace of an identity for those who lock it, which all containers
+// that share it have to do under one name.
+func LockName(identity string) string {
+	if prefix, ok := Ambiguous(identity); ok {
+		return strings.TrimSuffix(prefix, "-")
+	}
+	return identity
+}
+
 const inodeMark = "-inode-"
 
 // bootID tells one run of the machine from the next, in eight hex digits.
@@ -253,7 +213,7 @@ func (n *Namespace) Holds(sandbox string) bool {
 // Alive reports whether a network namespace stands at a path, and is the one
 // with the identity that an attachment of the container was remembered under.
 func Alive(path, identity, containerID string) bool {
-	n, err := Enter(path, None)
+	n, err := Enter(path)
 	if errors.Is(err, ErrGone) || errors.Is(err, ErrHost) {
 		return false
 	}

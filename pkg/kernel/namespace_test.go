@@ -1,84 +1,16 @@
 package kernel
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// holdVariable tells the test's executable, started once more, to hold a
-// namespace instead of testing: "PATH shared" or "PATH exclusive".
-const holdVariable = "KERNEL_TEST_HOLD"
-
-func TestMain(m *testing.M) {
-	if what := os.Getenv(holdVariable); what != "" {
-		hold(what)
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// hold enters a namespace, says what came of it and stays there until its
-// standard input ends.
-func hold(what string) {
-	path, mode, _ := strings.Cut(what, " ")
-	lock := Shared
-	if mode == "exclusive" {
-		lock = Exclusive
-	}
-	n, err := Enter(path, lock)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println("held")
-	_, _ = io.Copy(io.Discard, os.Stdin)
-	_ = n.Close()
-}
-
-// holder is another process that holds a namespace.
-type holder struct {
-	cmd   *exec.Cmd
-	stdin io.Closer
-	lines *bufio.Scanner
-}
-
-func startHolder(t *testing.T, path, mode string) *holder {
-	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), holdVariable+"="+path+" "+mode)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	h := &holder{cmd: cmd, stdin: stdin, lines: bufio.NewScanner(stdout)}
-	t.Cleanup(h.release)
-	return h
-}
-
-// says is the first line that the holder prints.
-func (h *holder) says() string {
-	h.lines.Scan()
-	return h.lines.Text()
-}
-
-func (h *holder) release() {
-	_ = h.stdin.Close()
-	_ = h.cmd.Wait()
-}
 
 func TestEnterNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -105,14 +37,12 @@ func TestEnterNothing(t *testing.T) {
 		"namespace of another type":   "/proc/self/ns/uts",
 		"namespace of a dead process": "/proc/999999999/ns/net",
 	} {
-		for _, lock := range []Lock{Shared, Exclusive} {
-			t.Run(name, func(t *testing.T) {
-				n, err := Enter(path, lock)
-				if !errors.Is(err, ErrGone) || n != nil {
-					t.Errorf("got %v, %v; want ErrGone", n, err)
-				}
-			})
-		}
+		t.Run(name, func(t *testing.T) {
+			n, err := Enter(path)
+			if !errors.Is(err, ErrGone) || n != nil {
+				t.Errorf("got %v, %v; want ErrGone", n, err)
+			}
+		})
 	}
 	if _, err := os.Lstat(absent); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("something was made at a path where nothing was: %v", err)
@@ -131,7 +61,7 @@ func TestEnterHost(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, path := range []string{source, bound, link} {
-				if n, err := Enter(path, Shared); !errors.Is(err, ErrHost) || n != nil {
+				if n, err := Enter(path); !errors.Is(err, ErrHost) || n != nil {
 					t.Errorf("%s: got %v, %v; want ErrHost", path, n, err)
 				}
 			}
@@ -147,11 +77,11 @@ func TestEnterHostFromPod(t *testing.T) {
 	hosts["ours"] = pod.path
 	err := pod.do(func() error {
 		for _, path := range hosts {
-			if n, err := Enter(path, Shared); !errors.Is(err, ErrHost) {
+			if n, err := Enter(path); !errors.Is(err, ErrHost) {
 				return fmt.Errorf("%s: want ErrHost, got %v, %w", path, n, err)
 			}
 		}
-		n, err := Enter(other.path, Shared)
+		n, err := Enter(other.path)
 		if err != nil {
 			return err
 		}
@@ -182,7 +112,7 @@ func TestClose(t *testing.T) {
 	defer runtime.UnlockOSThread()
 	files, home := openFiles(t), netnsOf(t, "/proc/thread-self/ns/net")
 	for range 3 {
-		n, err := Enter(pod.path, Exclusive)
+		n, err := Enter(pod.path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,100 +130,12 @@ func TestClose(t *testing.T) {
 		t.Errorf("%d files are open, before it were %d", got, files)
 	}
 	for _, path := range []string{"/proc/self/ns/uts", "/proc/thread-self/ns/net"} {
-		if _, err := Enter(path, Shared); err == nil {
+		if _, err := Enter(path); err == nil {
 			t.Errorf("entered %s", path)
 		}
 		if got := openFiles(t); got != files {
 			t.Errorf("after a failure with %s %d files are open, before it were %d", path, got, files)
 		}
-	}
-}
-
-func TestLock(t *testing.T) {
-	tests := []struct {
-		first, second string
-		excludes      bool
-	}{
-		{"shared", "shared", false},
-		{"shared", "exclusive", true},
-		{"exclusive", "shared", true},
-		{"exclusive", "exclusive", true},
-	}
-	for _, tt := range tests {
-		t.Run(tt.first+" and "+tt.second, func(t *testing.T) {
-			inOwnMounts(t, func(t *testing.T, dir string) {
-				pod := newNetns(t)
-				bound := bind(t, pod.path, filepath.Join(dir, "netns"))
-				first := startHolder(t, pod.path, tt.first)
-				if got := first.says(); got != "held" {
-					t.Fatalf("the first: %s", got)
-				}
-				lock := map[string]Lock{"shared": Shared, "exclusive": Exclusive}[tt.second]
-				if got := wouldWait(t, bound, lock); got != tt.excludes {
-					t.Errorf("the second waits: %t, want %t", got, tt.excludes)
-				}
-				second := startHolder(t, pod.path, tt.second)
-				first.release()
-				if got := second.says(); got != "held" {
-					t.Errorf("the second, when the first has gone: %s", got)
-				}
-			})
-		})
-	}
-}
-
-// wouldWait reports whether a lock is not to be had at once.
-func wouldWait(t *testing.T, path string, lock Lock) bool {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	err = unix.Flock(int(f.Fd()), int(lock)|unix.LOCK_NB)
-	if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
-		t.Fatal(err)
-	}
-	return err != nil
-}
-
-// A process that is killed leaves no lock behind.
-func TestLockOfTheDead(t *testing.T) {
-	pod := newNetns(t)
-	h := startHolder(t, pod.path, "exclusive")
-	if got := h.says(); got != "held" {
-		t.Fatal(got)
-	}
-	if err := h.cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	h.release()
-	n, err := Enter(pod.path, Exclusive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Close(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestLockTimeout(t *testing.T) {
-	if testing.Short() {
-		t.Skipf("waits for %s", lockTimeout)
-	}
-	t.Parallel()
-	pod := newNetns(t)
-	h := startHolder(t, pod.path, "exclusive")
-	if got := h.says(); got != "held" {
-		t.Fatal(got)
-	}
-	start := time.Now()
-	n, err := Enter(pod.path, Exclusive)
-	if !errors.Is(err, ErrBusy) || n != nil {
-		t.Errorf("got %v, %v; want ErrBusy", n, err)
-	}
-	if waited := time.Since(start); waited < lockTimeout {
-		t.Errorf("gave up after %s", waited)
 	}
 }
 
@@ -361,21 +203,41 @@ func TestAlive(t *testing.T) {
 	}
 }
 
-// Whoever holds a namespace, a process of the pod itself for one, does not hold up
-// those who only look at what it is.
-func TestAliveWhileLocked(t *testing.T) {
+// Whoever locks the namespace's inode, which any process of the pod can do, delays nobody: the
+// lock is a file of package record.
+func TestLockOfTheInode(t *testing.T) {
 	pod := newNetns(t)
 	id := identityOf(t, pod.path)
-	h := startHolder(t, pod.path, "exclusive")
-	if got := h.says(); got != "held" {
-		t.Fatal(got)
+	f, err := os.Open(pod.path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	start := time.Now()
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Enter(pod.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.Observe()
+	if err := errors.Join(err, n.Close()); err != nil {
+		t.Error(err)
+	}
 	if !Alive(pod.path, id, "c1") {
-		t.Error("a namespace that is held is not alive")
+		t.Error("a namespace that is locked is not alive")
 	}
-	if waited := time.Since(start); waited > lockTimeout/2 {
-		t.Errorf("waited %s for the lock", waited)
+}
+
+func TestLockName(t *testing.T) {
+	for identity, want := range map[string]string{
+		"1234abcd-0000000100000000":       "1234abcd-0000000100000000",
+		"1234abcd-inode-4026532281-c1":    "1234abcd-inode-4026532281",
+		"1234abcd-inode-4026532281-a-b-c": "1234abcd-inode-4026532281",
+	} {
+		if got := LockName(identity); got != want {
+			t.Errorf("%s is locked as %s, want %s", identity, got, want)
+		}
 	}
 }
 
@@ -383,7 +245,7 @@ func TestHolds(t *testing.T) {
 	inOwnMounts(t, func(t *testing.T, dir string) {
 		pod, other := newNetns(t), newNetns(t)
 		bound := bind(t, pod.path, filepath.Join(dir, "netns"))
-		n, err := Enter(pod.path, Shared)
+		n, err := Enter(pod.path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -432,7 +294,7 @@ func bind(t *testing.T, source, target string) string {
 
 func identityOf(t *testing.T, path string) string {
 	t.Helper()
-	n, err := Enter(path, Shared)
+	n, err := Enter(path)
 	if err != nil {
 		t.Fatal(err)
 	}

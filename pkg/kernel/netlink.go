@@ -24,7 +24,10 @@ const (
 )
 
 // socket is a route netlink socket in the network namespace that it was opened in.
-type socket struct{ handles map[int]*nl.SocketHandle }
+type socket struct {
+	handles map[int]*nl.SocketHandle
+	words   bool // the kernel says in words, too, why it refuses
+}
 
 func openSocket() (*socket, error) {
 	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
@@ -33,11 +36,19 @@ func openSocket() (*socket, error) {
 	}
 	// Older kernels filter no dumps (Linux 4.20).
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return &socket{map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	return &socket{handles: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
 }
 
-func (s *socket) close() error {
-	s.handles[unix.NETLINK_ROUTE].Close()
+func (s *socket) close() { s.handles[unix.NETLINK_ROUTE].Close() }
+
+// reopen begins anew with a socket on which nothing is left unread.
+func (s *socket) reopen() error {
+	fresh, err := openSocket()
+	if err != nil {
+		return err
+	}
+	s.close()
+	*s = *fresh
 	return nil
 }
 
@@ -52,12 +63,18 @@ func (s *socket) execute(kind, flags uint16, payload []byte) ([][]byte, error) {
 
 // change sends a request to change something and waits for the kernel's verdict.
 func (s *socket) change(kind, flags uint16, payload []byte) error {
-	// The kernel's own words for a refusal. Not of dumps: package nl takes what stands behind
-	// the error of a dump for the request's echo.
-	_ = s.handles[unix.NETLINK_ROUTE].Socket.SetExtAck(true)
-	defer s.handles[unix.NETLINK_ROUTE].Socket.SetExtAck(false) //nolint:errcheck // as above
+	s.wantWords(true)
 	_, err := s.execute(kind, flags|unix.NLM_F_ACK, payload)
 	return verdict(err)
+}
+
+// wantWords has the kernel say in words, too, why it refuses, or not. Of a dump it must not:
+// package nl takes what stands behind the error of a dump for the request's echo.
+func (s *socket) wantWords(want bool) {
+	if s.words != want {
+		_ = s.handles[unix.NETLINK_ROUTE].Socket.SetExtAck(want) // they are for the reader alone
+		s.words = want
+	}
 }
 
 // verdict tells the kernel's refusals from answers that were lost. What the socket itself
@@ -103,11 +120,18 @@ func (s *socket) ask(kind uint16, payloads ...[]byte) []reply {
 // read again (NLM_F_DUMP_INTR). Of rules and IPv6 routes the kernel does not
 // mark it: so one that came in several parts counts when it comes a second time.
 func (s *socket) dump(kind uint16, payload []byte) ([][]byte, error) {
+	s.wantWords(false)
 	var last [][]byte
 	for range dumpTries {
 		got, err := s.execute(kind, unix.NLM_F_DUMP, payload)
 		if errors.Is(err, nl.ErrDumpInterrupted) {
 			last = nil
+			continue
+		}
+		if errors.Is(err, unix.EBUSY) { // a dump that was given up on is not over (__netlink_dump_start)
+			if err := s.reopen(); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err := verdict(err); err != nil {

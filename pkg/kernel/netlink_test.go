@@ -4,13 +4,18 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
 )
 
 // A dump that does not fit into one message of the kernel comes whole.
@@ -155,23 +160,15 @@ func texts[T any](list []T, want func(T) bool) []string {
 	return out
 }
 
-// keepChanging runs flip in the namespace, over and over, until it is told to
-// stop.
-func (n *testNS) keepChanging(t *testing.T, flip func(*Namespace) error) (stop func()) {
-	demand := make(chan struct{})
-	close(demand)
-	return n.change(t, flip, demand)
-}
-
 // changeOnDemand runs flip in the namespace whenever it is asked to, beside what
 // the caller does.
 func (n *testNS) changeOnDemand(t *testing.T, flip func(*Namespace) error) (demand, stop func()) {
 	c := make(chan struct{})
-	return func() { c <- struct{}{} }, n.change(t, flip, c)
+	return func() { c <- struct{}{} }, n.changeFor(t, flip, c)
 }
 
-// change runs flip in the namespace for each demand, until it is told to stop.
-func (n *testNS) change(t *testing.T, flip func(*Namespace) error, demand <-chan struct{}) (stop func()) {
+// changeFor runs flip in the namespace for each demand, until it is told to stop.
+func (n *testNS) changeFor(t *testing.T, flip func(*Namespace) error, demand <-chan struct{}) (stop func()) {
 	quit, result := make(chan struct{}), make(chan error)
 	go func() {
 		result <- n.do(func() error {
@@ -201,12 +198,12 @@ func (n *testNS) change(t *testing.T, flip func(*Namespace) error, demand <-chan
 // The flips add and delete something ahead of what is there.
 func flipRule(ns *Namespace) error {
 	r := fib.Rule{Family: fib.V4, Priority: 1, Action: fib.Lookup, Table: 9}
-	return errors.Join(ns.Revert(plan.AddRule{Rule: r}), ns.Revert(plan.DelRule{Rule: r}))
+	return errors.Join(ns.Revert(change.AddRule{Rule: r}), ns.Revert(change.DelRule{Rule: r}))
 }
 
 func flipRoute(ns *Namespace) error {
 	r := ours("2fff::/16", fib.Hop{Index: 1})
-	return errors.Join(ns.Revert(plan.AddRoute{Route: r}), ns.Revert(plan.DelRoute{Route: r}))
+	return errors.Join(ns.Revert(change.AddRoute{Route: r}), ns.Revert(change.DelRoute{Route: r}))
 }
 
 func flipAddress(ns *Namespace) error {
@@ -232,7 +229,7 @@ func TestAsk(t *testing.T) {
 	s := observe(t, ns)
 	eth0, net1 := linkIndex(t, s, "eth0"), linkIndex(t, s, "net1")
 	type answer struct {
-		kind    uint8
+		kind    fib.RouteType
 		table   uint32
 		gateway string
 		device  int
@@ -299,4 +296,146 @@ func TestPolicyRouting(t *testing.T) {
 	if err := n.do(PolicyRouting); err == nil {
 		t.Error("a kernel without any rule is taken for one with policy routing")
 	}
+}
+
+// The answer to a request that was given up on is not taken for that to the next.
+func TestStaleAnswers(t *testing.T) {
+	ns := newNetns(t).enter(t)
+	rule := fib.Rule{Family: fib.V4, Priority: 5, Action: fib.Lookup, Table: 9}
+	for _, unread := range []struct {
+		kind, flags int
+		payload     []byte
+	}{
+		{unix.RTM_DELRULE, unix.NLM_F_ACK, fib.EncodeRule(rule)}, // will be answered by ENOENT
+		{unix.RTM_GETRULE, unix.NLM_F_DUMP, fib.EncodeRuleDump(fib.V4)},
+	} {
+		giveUpOn(t, ns, unread.kind, unread.flags, unread.payload)
+	}
+	got, err := ns.rules(fib.V6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range got {
+		if r.Family != fib.V6 {
+			t.Errorf("%s belongs to another answer", r)
+		}
+	}
+	if _, err := ns.Apply(change.AddRule{Rule: rule}); err != nil {
+		t.Error(err)
+	}
+}
+
+// giveUpOn sends a request and leaves its answer unread.
+func giveUpOn(t *testing.T, ns *Namespace, kind, flags int, payload []byte) {
+	t.Helper()
+	req := nl.NewNetlinkRequest(kind, flags)
+	req.Seq += 1 << 30 // the socket counts its own requests, from 1
+	req.AddRawData(payload)
+	if err := ns.sock.handles[unix.NETLINK_ROUTE].Socket.Send(req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The kernel refuses a dump while one that was given up on is not over (EBUSY). It comes all the
+// same, whole, and no socket is left open.
+func TestDumpBehindUnfinished(t *testing.T) {
+	ns := newNetns(t, manyRules()...).enter(t)
+	want, err := ns.rules(fib.V4)
+	if err != nil || len(want) < many {
+		t.Fatalf("%d rules (%v)", len(want), err)
+	}
+	files := openFiles(t)
+	for range 2 {
+		giveUpOn(t, ns, unix.RTM_GETRULE, unix.NLM_F_DUMP, fib.EncodeRuleDump(fib.V4))
+		if got, err := ns.rules(fib.V4); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%d rules (%v), want the %d", len(got), err, len(want))
+		}
+	}
+	if got := openFiles(t); got != files {
+		t.Errorf("%d files are open, before it were %d", got, files)
+	}
+	if _, err := ns.Apply(change.DelRule{Rule: want[1]}); err != nil {
+		t.Errorf("a change behind it: %v", err)
+	}
+}
+
+// Many questions are answered as each alone, in their order, refusals among them.
+func TestAskMany(t *testing.T) {
+	ns := newNetns(t, append(twoNICs, "route add default via 10.1.0.1 dev eth0", "-6 route add default via fe80::1 dev eth0")...).enter(t)
+	var questions []fib.Query
+	var alone []fib.Answer
+	for i := range 60 {
+		q := fib.Query{To: netip.AddrFrom4([4]byte{10, byte(1 + i%2), 0, byte(3 + i)})}
+		switch i % 5 {
+		case 0:
+			q.OIF = 999 // ENODEV
+		case 1:
+			q.From = addr("192.0.2.1") // EINVAL
+		case 2:
+			q.To = addr("3fff::7")
+		}
+		questions = append(questions, q)
+		alone = append(alone, ns.Ask(q)...)
+	}
+	sameErrors := cmp.Comparer(func(a, b error) bool { return errno(a) == errno(b) })
+	if diff := cmp.Diff(alone, ns.Ask(questions...), observed, sameErrors); diff != "" {
+		t.Errorf("-alone +together:\n%s", diff)
+	}
+	if got := ns.Ask(); len(got) > 0 {
+		t.Errorf("no question was answered by %v", got)
+	}
+}
+
+// A refusal is the kernel's word that nothing was done. All else leaves that open, and is no
+// errno, so that nobody takes it for a refusal.
+func TestVerdict(t *testing.T) {
+	refused := fmt.Errorf("%w (Nexthop has invalid gateway)", unix.ENETUNREACH)
+	for _, err := range []error{nil, unix.EEXIST, unix.ENOENT, unix.EPERM, unix.ENODEV, refused} {
+		if got := verdict(err); got != err { //nolint:errorlint // as it came
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+	for _, err := range []error{
+		unix.EAGAIN, unix.EINTR, unix.ENOBUFS, unix.ENOMEM, unix.EBADF, unix.ECONNREFUSED,
+		fmt.Errorf("receive: %w", unix.EAGAIN), errors.New("Wrong sender portid"),
+	} {
+		got := verdict(err)
+		if !errors.Is(got, ErrNoAnswer) || errno(got) != 0 || !strings.Contains(got.Error(), err.Error()) {
+			t.Errorf("%v became %v (errno %d), want ErrNoAnswer with its words", err, got, errno(got))
+		}
+	}
+}
+
+func TestCapable(t *testing.T) {
+	if err := Capable(); err != nil {
+		t.Errorf("root is not capable: %v", err)
+	}
+	for _, lost := range []struct {
+		number uint
+		name   string
+	}{{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}} {
+		if err := withoutCapability(lost.number, Capable); err == nil || err.Error() != "it lacks "+lost.name {
+			t.Errorf("without %s: %v", lost.name, err)
+		}
+	}
+}
+
+// withoutCapability runs f on a thread of its own that lacks a capability.
+func withoutCapability(number uint, f func() error) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		err := unix.Capget(&header, &data[0])
+		if err == nil {
+			data[number/32].Effective &^= 1 << (number % 32)
+			err = unix.Capset(&header, &data[0])
+		}
+		if err == nil {
+			err = f()
+		}
+		result <- err
+	}()
+	return <-result
 }

@@ -100,15 +100,27 @@ func (n *testNS) ip(t testing.TB, lines ...string) {
 func isIPv6(line string) bool    { return strings.HasPrefix(line, "-6 ") }
 func isAddress(line string) bool { return strings.HasPrefix(line, "addr ") }
 
-// settle waits until no IPv6 address is tentative, which the kernel sees to in
-// the background.
+// settle waits until the cables have their link-local addresses, with the routes of these, and
+// no IPv6 address is tentative. The kernel sees to that in the background.
 func (n *testNS) settle(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); n.show(t, "-6", "addr", "show", "tentative") != ""; {
+	for deadline := time.Now().Add(20 * time.Second); !n.hasLinkLocals(t) || n.show(t, "-6", "addr", "show", "tentative") != ""; {
 		if time.Now().After(deadline) {
-			t.Fatal("IPv6 addresses stay tentative")
+			t.Fatal("IPv6 addresses are missing or stay tentative")
 		}
 	}
+}
+
+func (n *testNS) hasLinkLocals(t testing.TB) bool {
+	t.Helper()
+	addresses := n.show(t, "-6", "addr", "show", "scope", "link")
+	for line := range strings.Lines(n.show(t, "-brief", "link", "show", "up", "type", "veth")) {
+		name, _, _ := strings.Cut(line, "@")
+		if strings.Contains(line, "LOWER_UP") && !strings.Contains(addresses, ": "+name+"@") {
+			return false
+		}
+	}
+	return true
 }
 
 // show runs one ip command and returns what it prints.
@@ -162,7 +174,7 @@ func (n *testNS) get(t testing.TB, path ...string) int {
 // the calling goroutine, each subtest has to enter by itself.
 func (n *testNS) enter(t testing.TB) *Namespace {
 	t.Helper()
-	ns, err := Enter(n.path, Shared)
+	ns, err := Enter(n.path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -40,7 +41,64 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 		}
 		s.Rules = append(s.Rules, rules...)
 	}
-	return s, n.ReadTables(s, unix.RT_TABLE_MAIN)
+	if err := n.ReadTables(s, unix.RT_TABLE_MAIN); err != nil {
+		return nil, err
+	}
+	s.Routes = n.hopByHop(s.Routes)
+	return s, nil
+}
+
+// hopByHop takes the merged IPv6 defaults of main apart. The dump of such a route tells the
+// attributes of its first hop only (rt6_fill_node); those of another the kernel tells when it
+// is asked for the route by that device.
+func (n *Namespace) hopByHop(routes []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range routes {
+		if r.Family != fib.V6 || !r.IsDefault() || len(r.Hops) < 2 {
+			out = append(out, r)
+			continue
+		}
+		for i, hop := range fib.Hops([]fib.Route{r}) {
+			if i > 0 {
+				hop = n.ownAttributes(hop)
+			}
+			out = append(out, hop)
+		}
+	}
+	return out
+}
+
+// ownAttributes asks for a hop's own attributes: by its device, where rules do not lead such a
+// question to another table, as they do for the NIC of an attachment; and else for one place
+// after the other, which the kernel spreads over the hops (fib6_select_path), until it chooses
+// this one. Where it never does, they stay those of the first.
+func (n *Namespace) ownAttributes(hop fib.Route) fib.Route {
+	const places = 32 // that all go by another of two hops is as good as impossible
+	for _, to := range fib.OffLink(fib.V6) {
+		questions := []fib.Query{{To: to, OIF: hop.Hops[0].Index, Whole: true}}
+		for place, bytes := byte(0), to.As16(); place < places; place++ {
+			bytes[15] = place + 1
+			questions = append(questions, fib.Query{To: netip.AddrFrom16(bytes), Whole: true})
+		}
+		found := false
+		for _, asked := range [][]fib.Query{questions[:1], questions[1:]} {
+			for _, answer := range n.Ask(asked...) {
+				if answer.Err != nil || !answer.Route.SamePlace(hop) {
+					continue
+				}
+				found = true
+				own := answer.Route
+				if first := own.Hops[0]; first.Gateway == hop.Hops[0].Gateway && first.Index == hop.Hops[0].Index {
+					own.Hops = hop.Hops
+					return own
+				}
+			}
+		}
+		if found {
+			break
+		}
+	}
+	return hop
 }
 
 // readRPFilter adds conf/all/rp_filter and conf/default/rp_filter to a snapshot. They
@@ -75,31 +133,35 @@ func (n *Namespace) ReadARP(s *fib.Snapshot) (err error) {
 	return nil
 }
 
-// ReadTables adds the routes of tables to a snapshot.
+// ReadTables adds the routes of tables to a snapshot, in the place of what it has of them.
 func (n *Namespace) ReadTables(s *fib.Snapshot, tables ...uint32) error {
 	for _, table := range tables {
-		for _, f := range fib.Families() {
-			routes, err := n.routes(f, table)
-			if err != nil {
-				return err
-			}
-			s.NameHops(routes)
-			s.Routes = append(s.Routes, routes...)
+		routes, err := n.Table(table)
+		if err != nil {
+			return err
 		}
+		s.NameHops(routes)
+		s.Routes = slices.DeleteFunc(s.Routes, func(r fib.Route) bool { return r.Table == table })
+		s.Routes = append(s.Routes, routes...)
 	}
 	return nil
 }
 
-// Vacant reports whether a table holds no route of either family.
-func (n *Namespace) Vacant(table uint32) (bool, error) {
+// Table reads the routes of a table, both families.
+func (n *Namespace) Table(table uint32) ([]fib.Route, error) {
+	var out []fib.Route
 	for _, f := range fib.Families() {
 		routes, err := n.routes(f, table)
-		if err != nil || len(routes) > 0 {
-			return false, err
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, routes...)
 	}
-	return true, nil
+	return out, nil
 }
+
+// AllRoutes reads the routes of all tables, both families.
+func (n *Namespace) AllRoutes() ([]fib.Route, error) { return n.Table(unix.RT_TABLE_UNSPEC) }
 
 func (n *Namespace) rules(f fib.Family) ([]fib.Rule, error) {
 	rules, err := dump(n.sock, unix.RTM_GETRULE, fib.EncodeRuleDump(f), fib.DecodeRule)
@@ -122,7 +184,7 @@ func (n *Namespace) routes(f fib.Family, table uint32) ([]fib.Route, error) {
 		return nil, fmt.Errorf("list %s routes of table %s: %w", f, fib.TableText(table), err)
 	}
 	// A kernel before 4.20 sends all tables.
-	return slices.DeleteFunc(routes, func(r fib.Route) bool { return r.Family != f || r.Table != table }), nil
+	return slices.DeleteFunc(routes, func(r fib.Route) bool { return r.Family != f || table != unix.RT_TABLE_UNSPEC && r.Table != table }), nil
 }
 
 // noFamily reports whether a kernel without IPv6 said so.
@@ -169,7 +231,7 @@ func PolicyRouting() error {
 	if err != nil {
 		return err
 	}
-	defer s.close() //nolint:errcheck // it was only read from
+	defer s.close()
 	rules, err := dump(s, unix.RTM_GETRULE, fib.EncodeRuleDump(fib.V4), fib.DecodeRule)
 	if err != nil {
 		return fmt.Errorf("list rules: %w", err)
@@ -180,18 +242,33 @@ func PolicyRouting() error {
 	return nil
 }
 
-// setting is the name of a device's IPv4 setting. /proc/sys/net shows the
-// namespace of the thread that opens it.
-func setting(device, key string) string { return "net/ipv4/conf/" + device + "/" + key }
+// Capable reports whether this process may do what it has to: change a pod's network
+// (CAP_NET_ADMIN) and enter its namespace (CAP_SYS_ADMIN, setns(2)).
+func Capable() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("read our capabilities: %w", err)
+	}
+	for _, c := range []struct {
+		number int
+		name   string
+	}{{unix.CAP_NET_ADMIN, "CAP_NET_ADMIN"}, {unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}} {
+		if data[c.number/32].Effective&(1<<(c.number%32)) == 0 {
+			return fmt.Errorf("it lacks %s", c.name)
+		}
+	}
+	return nil
+}
 
 func readSetting(device, key string) (int, error) {
-	text, err := sysctl.Sysctl(setting(device, key))
+	text, err := sysctl.Sysctl(fib.SettingPath(device, key))
 	if err != nil {
 		return 0, fmt.Errorf("read a setting: %w", err)
 	}
 	v, err := strconv.Atoi(text)
 	if err != nil {
-		return 0, fmt.Errorf("read %s: %w", setting(device, key), err)
+		return 0, fmt.Errorf("read %s: %w", fib.SettingPath(device, key), err)
 	}
 	return v, nil
 }

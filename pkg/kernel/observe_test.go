@@ -110,6 +110,8 @@ func TestObserve(t *testing.T) {
 	n.set(t, 2, "ipv4/conf/net1/arp_announce")
 	n.set(t, 1, "ipv4/conf/net1/arp_filter")
 	n.set(t, 1, "ipv6/conf/mac0/disable_ipv6")
+	n.set(t, 1, "ipv6/conf/net1/keep_addr_on_down")
+	n.set(t, -1, "ipv6/conf/eth0/keep_addr_on_down")
 
 	ns := n.enter(t)
 	// The kernel still gives the new links their addresses: the picture counts
@@ -137,6 +139,7 @@ func TestObserve(t *testing.T) {
 	if diff := cmp.Diff(want.Rules, opaqueRules(got.Rules), observed); diff != "" {
 		t.Errorf("rules (-ip +observed):\n%s", diff)
 	}
+	want.Routes = hopsOfDefaults(want.Routes)
 	if diff := cmp.Diff(want.Routes, opaqueRoutes(got.Routes), observed); diff != "" {
 		t.Errorf("routes (-ip +observed):\n%s", diff)
 	}
@@ -170,37 +173,105 @@ func TestObserveWithoutIPv4(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []fib.Link{{Index: 1, Name: "lo", Up: true, Loopback: true, MTU: 67, IPv6: true}}
+	want := []fib.Link{{Index: 1, Name: "lo", Up: true, Loopback: true, MTU: 67, HasIPv6: true, IPv6: true}}
 	if diff := cmp.Diff(want, got.Links); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
-func TestVacant(t *testing.T) {
-	n := newNetns(t, append(twoNICs, "route add default via 10.2.0.1 table 7300", "-6 route add default via fe80::1 dev net1 table 7301",
-		"rule add table 7302", "route add default via 10.2.0.1 table 7303", "route del default table 7303")...)
+// What stands in a table, and in all: those of the kernel's own among them.
+func TestTable(t *testing.T) {
+	n := newNetns(t, append(twoNICs, "route add default via 10.2.0.1 table 7300", "-6 route add default via fe80::1 dev net1 table 7300",
+		"-6 route add fd00::/8 via fe80::1 dev net1 table 7301", "rule add table 7302",
+		"route add default via 10.2.0.1 table 7303", "route del default table 7303")...)
 	ns := n.enter(t)
-	for table, want := range map[uint32]bool{254: false, 255: false, 7300: false, 7301: false, 7302: true, 7303: true, 7304: true, 1<<32 - 1: true} {
-		got, err := ns.Vacant(table)
-		if err != nil || got != want {
-			t.Errorf("table %d: vacant %t (%v), want %t", table, got, err, want)
+	for table, want := range map[uint32]int{7300: 2, 7301: 1, 7302: 0, 7303: 0, 7304: 0, 1<<32 - 1: 0} {
+		routes, err := ns.Table(table)
+		if err != nil || len(routes) != want {
+			t.Errorf("table %d: %v (%v), want %d routes", table, routes, err, want)
+		}
+	}
+	all, err := ns.AllRoutes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []uint32{254, 255, 7300, 7301} {
+		of, err := ns.Table(table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range of {
+			if !slices.ContainsFunc(all, r.Equal) {
+				t.Errorf("of all routes there is no %s", r)
+			}
 		}
 	}
 }
 
-// Only the table that was asked for comes from the kernel.
+// Only the table that was asked for comes from the kernel, since Linux 4.20, and only it is
+// passed on.
 func TestRoutesOfOneTable(t *testing.T) {
-	n := newNetns(t, append(twoNICs, "route add default via 10.2.0.1 table 7300")...)
-	ns := n.enter(t)
-	if false {
-		t.Fatal("this kernel does not filter dumps")
-	}
+	ns := newNetns(t, append(twoNICs, "route add default via 10.2.0.1 table 7300")...).enter(t)
 	for table, want := range map[uint32]int{7300: 1, 254: 2} {
 		messages, err := ns.sock.dump(unix.RTM_GETROUTE, fib.EncodeRouteDump(fib.V4, table))
 		if err != nil || len(messages) != want {
 			t.Errorf("table %d: the kernel sent %d routes (%v), want %d", table, len(messages), err, want)
 		}
+		routes, err := ns.routes(fib.V4, table)
+		if err != nil || len(routes) != want {
+			t.Errorf("table %d: read %v (%v), want %d", table, routes, err, want)
+		}
 	}
+}
+
+// A hop of a merged IPv6 default keeps its own protocol and attributes although a rule leads
+// questions by its device to another table: it is an ADD's, which DEL has to tell by them.
+func TestMergedDefaultBesideRules(t *testing.T) {
+	n := newNetns(t, append(twoNICs,
+		"-6 route add default via 2001:db8:1::1 dev eth0 protocol boot",
+		"-6 route append default via 2001:db8:2::1 dev net1 protocol 73 mtu 1400",
+		"-6 route add default via 2001:db8:2::1 dev net1 table 7300",
+		"-6 rule add oif net1 lookup 7300 priority 100")...)
+	s, err := n.enter(t).Observe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]uint8{}
+	for _, r := range s.Defaults(unix.RT_TABLE_MAIN) {
+		if r.Family == fib.V6 {
+			got[r.Hops[0].Gateway.String()] = r.Protocol
+		}
+	}
+	want := map[string]uint8{"2001:db8:1::1": unix.RTPROT_BOOT, "2001:db8:2::1": 73}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("protocols of hops (-want +got):\n%s", diff)
+	}
+}
+
+func TestReadARP(t *testing.T) {
+	n := newNetns(t)
+	n.set(t, 1, "ipv4/conf/all/arp_ignore")
+	n.set(t, 2, "ipv4/conf/default/arp_announce")
+	s := &fib.Snapshot{}
+	if err := n.enter(t).ReadARP(s); err != nil {
+		t.Fatal(err)
+	}
+	if s.All != (fib.Settings{ARPIgnore: 1}) || s.Default != (fib.Settings{ARPAnnounce: 2}) {
+		t.Errorf("all %+v, default %+v", s.All, s.Default)
+	}
+}
+
+// hopsOfDefaults takes the merged IPv6 defaults of main apart, as Observe does.
+func hopsOfDefaults(routes []fib.Route) []fib.Route {
+	var out []fib.Route
+	for _, r := range routes {
+		if r.Table == unix.RT_TABLE_MAIN && r.IsDefault() {
+			out = append(out, fib.Hops([]fib.Route{r})...)
+		} else {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // snapshot is what Observe ought to see, by the word of iproute2 and /proc/sys.
@@ -318,11 +389,11 @@ func (o object) rule(f fib.Family) fib.Rule {
 	case o.has("action"):
 		r.Action = fib.Action(o.number("action"))
 	case o.has("goto"):
-		r.Action = unix.FR_ACT_GOTO
+		r.Action, r.Target = fib.Goto, uint32(o.number("goto"))
 	case o.has("nop"):
-		r.Action = unix.FR_ACT_NOP
+		r.Action = fib.Nop
 	}
-	modelled := []string{"priority", "src", "srclen", "dst", "dstlen", "iif", "iif_detached", "oif", "oif_detached", "table", "protocol", "action", "nop", "not", "tos"}
+	modelled := []string{"priority", "src", "srclen", "dst", "dstlen", "iif", "iif_detached", "oif", "oif_detached", "table", "protocol", "action", "goto", "unresolved", "nop", "not", "tos"}
 	for key := range o {
 		if !slices.Contains(modelled, key) {
 			r.Other = opaque
@@ -348,8 +419,8 @@ func (o object) route(f fib.Family, table uint32, s *fib.Snapshot) fib.Route {
 		TOS:       uint8(o.number("tos")),
 		Table:     table,
 		Protocol:  uint8(o.number("protocol")),
-		Scope:     uint8(o.number("scope")),
-		Type:      uint8(o.number("type")),
+		Scope:     fib.Scope(o.number("scope")),
+		Type:      fib.RouteType(o.number("type")),
 		Metric:    uint32(o.number("metric")),
 		PrefSrc:   addrOf(o.text("prefsrc")),
 		NexthopID: uint32(o.number("nhid")),
@@ -409,11 +480,13 @@ func (n *testNS) links(t testing.TB) (links []fib.Link, addresses []fib.Address)
 			Kind:     o.object("linkinfo").text("info_kind"),
 			MTU:      uint32(o.number("mtu")),
 			HasIPv4:  true,
+			HasIPv6:  true,
 			IPv6:     n.get(t, "ipv6/conf", o.text("ifname"), "disable_ipv6") == 0,
 		}
 		for key, value := range map[string]*int{"rp_filter": &l.RPFilter, "arp_ignore": &l.ARPIgnore, "arp_announce": &l.ARPAnnounce, "arp_filter": &l.ARPFilter} {
 			*value = n.get(t, "ipv4/conf", l.Name, key)
 		}
+		l.KeepAddrOnDown = n.get(t, "ipv6/conf", l.Name, "keep_addr_on_down")
 		links = append(links, l)
 	}
 	return links, addressesOf(list)
@@ -429,7 +502,7 @@ func addressesOf(list []object) []fib.Address {
 					out = append(out, fib.Address{
 						Index:      o.number("ifindex"),
 						Prefix:     netip.PrefixFrom(addrOf(a.text("local")), a.number("prefixlen")),
-						Scope:      uint8(a.number("scope")),
+						Scope:      fib.Scope(a.number("scope")),
 						Tentative:  a.has("tentative"),
 						Deprecated: a.has("deprecated"),
 					})

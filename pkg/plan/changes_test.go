@@ -10,9 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // allScenarios are those of every table. What is said of changes here has to be
@@ -32,12 +33,12 @@ func strangerScenarios() []scenario {
 			name: "somebody else's rule of the same source, and routes in a table of ours",
 			pod: second + `
 				-4 rule 100: from 10.20.30.5 to 192.0.2.0/24 lookup 7300
-				-4 rule 32765: from 10.20.30.5 lookup 7300
-				-4 rule 32765: from 10.20.30.5 unreachable
+				-4 rule 40012: from 10.20.30.5 lookup 7300
+				-4 rule 40015: from 10.20.30.5 unreachable
 				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300`,
 			attachment: attachment{prev: resultOf},
 			deviations: `
-				IPv4 rule "32765: from 10.20.30.5 unreachable proto 73": want ours alone, got a twin under another protocol; decided by the rule "32765: from 10.20.30.5 unreachable"`,
+				foreign: IPv4 rule "40015: from 10.20.30.5 unreachable proto 73": want ours alone, got a twin under another protocol; decided by the rule "40015: from 10.20.30.5 unreachable"`,
 		},
 		{
 			name:       "the gateway has changed",
@@ -138,28 +139,18 @@ func eachComing(t *testing.T, test func(t *testing.T, s scenario)) {
 	})
 }
 
-func TestChangesLeadToThePlan(t *testing.T) {
+func TestChangesLeadToTheState(t *testing.T) {
 	eachScenario(t, func(t *testing.T, s scenario) {
 		p := s.start(t)
-		want := p.build(s.attachment).String()
+		want := p.build(s.attachment).State.String()
 		p.add(s.attachment)
-		in := p.check(s.attachment)
-		d, err := plan.Build(in)
-		if err != nil {
-			t.Fatal(err)
+		if mine, _ := record.Find(p.records, s.key()); mine != nil {
+			if diff := cmp.Diff(want, mine.State.String()); diff != "" {
+				t.Errorf("what is remembered differs from the plan (-plan +record):\n%s", diff)
+			}
 		}
-		// What is left to do to main depends on main; the rest is the same value.
-		if diff := cmp.Diff(ownState(want), ownState(d.String())); diff != "" {
-			t.Errorf("CHECK's plan differs from ADD's (-ADD +CHECK):\n%s", diff)
-		}
-		compare(t, "deviations after ADD", lines(s.deviations), lines(plan.Verify(in, d).Details()))
+		compare(t, "deviations after ADD", lines(s.deviations), p.deviations(s.attachment))
 	})
-}
-
-func ownState(text string) string {
-	return strings.Join(slices.DeleteFunc(lines(text), func(line string) bool {
-		return strings.HasPrefix(line, "main:") || strings.HasPrefix(line, "note:")
-	}), "\n")
 }
 
 func TestAddTwiceChangesNothing(t *testing.T) {
@@ -170,48 +161,44 @@ func TestAddTwiceChangesNothing(t *testing.T) {
 		again := p.begin(s.attachment)
 		p.settle(s.attachment)
 		if len(again) > 0 {
-			t.Errorf("the second ADD wants to do:\n%s", opsText(again))
+			t.Errorf("the second ADD wants to do:\n%s", textOf(again))
 		}
-		// Main as it was is remembered in another order, of which the plan is free.
 		second, _ := record.Find(p.records, s.key())
-		options := []cmp.Option{cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(record.Attachment{}, "Main")}
-		if diff := cmp.Diff(first, second, options...); diff != "" {
+		anyOrder := cmpopts.SortSlices(func(a, b fib.Route) bool { return a.String() < b.String() })
+		if diff := cmp.Diff(first, second, anyOrder, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 			t.Errorf("the second ADD remembers something else (-first +second):\n%s", diff)
 		}
 	})
 }
 
-func opsText(ops []plan.Op) string {
+func textOf(changes []change.Change) string {
 	var b strings.Builder
-	for _, op := range ops {
-		fmt.Fprintln(&b, op)
+	for _, c := range changes {
+		fmt.Fprintln(&b, c)
 	}
 	return b.String()
 }
 
+// TestInversesRestore takes an ADD back after each of its steps.
 func TestInversesRestore(t *testing.T) {
 	eachScenario(t, func(t *testing.T, s scenario) {
 		for cut := range len(s.start(t).begin(s.attachment)) + 1 {
 			p := s.start(t)
 			before := p.kernel.text()
-			ops := p.begin(s.attachment)[:cut]
-			p.apply(ops)
-			for _, op := range slices.Backward(ops) {
-				p.apply([]plan.Op{op.Inverse()})
-			}
+			done := p.begin(s.attachment)[:cut]
+			p.apply(done)
+			p.takeBack(done)
 			p.same(fmt.Sprintf("after the first %d changes and their inverses", cut), before)
 		}
 	})
 }
 
-func TestInverseOfInverse(t *testing.T) {
-	eachScenario(t, func(t *testing.T, s scenario) {
-		for _, op := range s.start(t).begin(s.attachment) {
-			if diff := cmp.Diff(op.String(), op.Inverse().Inverse().String()); diff != "" {
-				t.Errorf("(-op +inverse of inverse):\n%s", diff)
-			}
-		}
-	})
+// takeBack undoes changes, the last first.
+func (p *pod) takeBack(done []change.Change) {
+	p.t.Helper()
+	for _, c := range slices.Backward(done) {
+		p.apply([]change.Change{c.Inverse()})
+	}
 }
 
 func TestRemovalRestores(t *testing.T) {
@@ -222,7 +209,7 @@ func TestRemovalRestores(t *testing.T) {
 		p.del(s.attachment)
 		p.same("after ADD and DEL", before)
 		if again := p.leave(s.attachment); len(again) > 0 {
-			t.Errorf("a second DEL wants to do:\n%s", opsText(again))
+			t.Errorf("a second DEL wants to do:\n%s", textOf(again))
 		}
 	})
 }
@@ -250,20 +237,63 @@ func reversed[T any](list []T) []T {
 	return list
 }
 
+// TestRemovalWithoutRecord has DEL find the rules and routes of the NIC by what the kernel
+// tells. What stands in main without our protocol, and settings, stay as they are, and so do
+// other NICs' tables: the next ADD that displaces one of these goes on with its table.
 func TestRemovalWithoutRecord(t *testing.T) {
 	eachComing(t, func(t *testing.T, s scenario) {
 		p := s.start(t)
 		before := p.kernel.text()
 		p.add(s.attachment)
-		added := p.kernel.text()
+		added, own := p.kernel.text(), p.ownLines(s.attachment)
+		alone := slices.Equal(own, p.stateLines(s.attachment))
 		p.forget(s.key())
 		p.del(s.attachment)
 		after := p.kernel.text()
 
+		for _, line := range newLines(before, after) {
+			if slices.Contains(own, line) || alone && isOurs(line) {
+				t.Errorf("left: %s", line)
+			}
+		}
 		theirs := func(line string) bool { return !isOurs(line) }
-		compare(t, "our rules and routes", slices.DeleteFunc(before, theirs), slices.DeleteFunc(slices.Clone(after), theirs))
+		compare(t, "ours that is gone", nil, newLines(after, slices.DeleteFunc(before, theirs)))
 		compare(t, "all else", slices.DeleteFunc(added, isOurs), slices.DeleteFunc(after, isOurs))
 	})
+}
+
+// stateLines are the rules and routes that are remembered of an attachment, ownLines those of
+// its own NIC.
+func (p *pod) stateLines(a attachment) []string {
+	return p.linesOf(a, func(state.NIC) bool { return true })
+}
+
+func (p *pod) ownLines(a attachment) []string {
+	return p.linesOf(a, func(n state.NIC) bool { return n.Role == state.Attached && n.Name == a.key().IfName })
+}
+
+func (p *pod) linesOf(a attachment, of func(state.NIC) bool) []string {
+	mine, _ := record.Find(p.records, a.key())
+	if mine == nil {
+		return nil
+	}
+	var out []string
+	for _, n := range mine.State.NICs {
+		if !of(n) {
+			continue
+		}
+		for _, r := range mine.State.Rules {
+			if r.OIF == n.Name || r.From.IsValid() && n.Has(r.From) {
+				out = append(out, fmt.Sprintf("%s rule %s", option(r.Family), r))
+			}
+		}
+		for _, table := range n.Tables {
+			for _, r := range table.Routes {
+				out = append(out, routeText(r))
+			}
+		}
+	}
+	return out
 }
 
 // TestNothingElseBreaks watches every step of ADD and DEL: main keeps a default
@@ -273,38 +303,37 @@ func TestNothingElseBreaks(t *testing.T) {
 	eachScenario(t, func(t *testing.T, s scenario) {
 		p := s.start(t)
 		wanted := map[string]bool{}
-		if mine, _ := record.Find(p.records, s.key()); mine != nil {
-			markWanted(wanted, *mine)
-		}
+		p.markWanted(wanted, s.attachment)
 		had := p.kernel.defaults()
-		ops := p.begin(s.attachment)
-		if mine, _ := record.Find(p.records, s.key()); mine != nil {
-			markWanted(wanted, *mine)
-		}
-		p.watch("ADD", ops, had, wanted)
+		changes := p.begin(s.attachment)
+		p.markWanted(wanted, s.attachment)
+		p.watch("ADD", changes, had, wanted)
 		p.watch("DEL", p.leave(s.attachment), had, wanted)
 	})
 }
 
-func markWanted(wanted map[string]bool, a record.Attachment) {
-	for _, w := range a.Settings[fib.RPFilter].Wants {
-		wanted[w.Name] = true
+// markWanted marks the devices whose modes an attachment wants.
+func (p *pod) markWanted(wanted map[string]bool, a attachment) {
+	if mine, _ := record.Find(p.records, a.key()); mine != nil {
+		for _, d := range mine.State.Settings[fib.RPFilter].Devices {
+			wanted[d.Name] = true
+		}
 	}
 }
 
-func (p *pod) watch(verb string, ops []plan.Op, had []fib.Family, wanted map[string]bool) {
+func (p *pod) watch(verb string, changes []change.Change, had []fib.Family, wanted map[string]bool) {
 	p.t.Helper()
 	modes, whole := p.kernel.effective(), true
-	for i, op := range ops {
-		p.apply([]plan.Op{op})
+	for i, c := range changes {
+		p.apply([]change.Change{c})
 		now := p.kernel.defaults()
 		if whole && !containsAll(now, had) {
-			p.t.Errorf("%s, step %d, %s: main has defaults of %v, had of %v", verb, i+1, op, now, had)
+			p.t.Errorf("%s, step %d, %s: main has defaults of %v, had of %v", verb, i+1, c, now, had)
 		}
 		whole = containsAll(now, had)
 		for device, mode := range p.kernel.effective() {
 			if mode != modes[device] && !wanted[device] {
-				p.t.Errorf("%s, step %d, %s: the effective rp_filter of %s goes from %d to %d", verb, i+1, op, device, modes[device], mode)
+				p.t.Errorf("%s, step %d, %s: the effective rp_filter of %s goes from %d to %d", verb, i+1, c, device, modes[device], mode)
 			}
 		}
 	}
@@ -329,38 +358,50 @@ func TestOrder(t *testing.T) {
 		attachment: attachment{conf: `"rpFilter": "off", "arp": "isolate", "viaMain": ["10.96.0.0/12"]`, prev: resultOf},
 	}
 	p := s.start(t)
-	ops := p.begin(s.attachment)
+	changes := p.begin(s.attachment)
 	compare(t, "ADD", lines(`
-		ip rule add 32765: from all oif net1 lookup 7300 proto 73
+		ip rule add 40000: from all nop proto 73
 		ip route add 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 		ip route add default via 10.20.30.1 dev net1 table 7300 proto 73
-		ip rule add 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-		ip rule add 32765: from 10.20.30.5 lookup 7300 proto 73
-		ip rule add 32765: from 10.20.30.5 unreachable proto 73
+		ip rule add 49000: from all oif net1 lookup 7300 proto 73
+		ip rule add 49002: from all oif net1 lookup main proto 73
+		ip rule add 40011: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+		ip rule add 40012: from 10.20.30.5 lookup 7300 proto 73
+		ip rule add 40015: from 10.20.30.5 unreachable proto 73
+		ip rule add 32765: from 10.20.30.5 goto 40000 proto 73
+		ip rule add 32765: from all oif net1 goto 40000 proto 73
+		ip rule add 49999: from all lookup 7300 proto 73
+		ip rule add 49998: from 10.244.0.5 unreachable proto 73
 		ip route del default via 10.20.30.1 dev net1 proto boot
-		sysctl net.ipv4.conf.net1.arp_ignore=1
-		sysctl net.ipv4.conf.net1.arp_announce=2
-		sysctl net.ipv4.conf.net1.arp_filter=1
-		sysctl net.ipv4.conf.lo.rp_filter=1
-		sysctl net.ipv4.conf.eth0.rp_filter=1
-		sysctl net.ipv4.conf.net1.rp_filter=0
-		sysctl net.ipv4.conf.default.rp_filter=1
-		sysctl net.ipv4.conf.all.rp_filter=0`), lines(opsText(ops)))
-	p.apply(ops)
+		sysctl -w net/ipv4/conf/net1/arp_ignore=1
+		sysctl -w net/ipv4/conf/net1/arp_announce=2
+		sysctl -w net/ipv4/conf/net1/arp_filter=1
+		sysctl -w net/ipv4/conf/lo/rp_filter=1
+		sysctl -w net/ipv4/conf/eth0/rp_filter=1
+		sysctl -w net/ipv4/conf/net1/rp_filter=0
+		sysctl -w net/ipv4/conf/default/rp_filter=1
+		sysctl -w net/ipv4/conf/all/rp_filter=0`), lines(textOf(changes)))
+	p.apply(changes)
 	compare(t, "DEL", lines(`
-		sysctl net.ipv4.conf.net1.arp_ignore=0
-		sysctl net.ipv4.conf.net1.arp_announce=0
-		sysctl net.ipv4.conf.net1.arp_filter=0
-		sysctl net.ipv4.conf.all.rp_filter=1
-		sysctl net.ipv4.conf.default.rp_filter=0
-		sysctl net.ipv4.conf.lo.rp_filter=0
-		sysctl net.ipv4.conf.eth0.rp_filter=0
-		sysctl net.ipv4.conf.net1.rp_filter=0
-		ip route add default via 10.20.30.1 dev net1 proto boot
-		ip rule del 32765: from 10.20.30.5 unreachable proto 73
-		ip rule del 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-		ip rule del 32765: from 10.20.30.5 lookup 7300 proto 73
+		sysctl -w net/ipv4/conf/net1/arp_ignore=0
+		sysctl -w net/ipv4/conf/net1/arp_announce=0
+		sysctl -w net/ipv4/conf/net1/arp_filter=0
+		sysctl -w net/ipv4/conf/all/rp_filter=1
+		sysctl -w net/ipv4/conf/default/rp_filter=0
+		sysctl -w net/ipv4/conf/lo/rp_filter=0
+		sysctl -w net/ipv4/conf/eth0/rp_filter=0
+		sysctl -w net/ipv4/conf/net1/rp_filter=0
+		ip route append default via 10.20.30.1 dev net1 proto boot
+		ip rule del 49999: from all lookup 7300 proto 73
+		ip rule del 49998: from 10.244.0.5 unreachable proto 73
+		ip rule del 32765: from all oif net1 goto 40000 proto 73
+		ip rule del 32765: from 10.20.30.5 goto 40000 proto 73
+		ip rule del 40015: from 10.20.30.5 unreachable proto 73
+		ip rule del 40011: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+		ip rule del 49002: from all oif net1 lookup main proto 73
+		ip rule del 40012: from 10.20.30.5 lookup 7300 proto 73
+		ip rule del 49000: from all oif net1 lookup 7300 proto 73
 		ip route del 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 		ip route del default via 10.20.30.1 dev net1 table 7300 proto 73
-		ip rule del 32765: from all oif net1 lookup 7300 proto 73`), lines(opsText(p.leave(s.attachment))))
+		ip rule del 40000: from all nop proto 73`), lines(textOf(p.leave(s.attachment))))
 }

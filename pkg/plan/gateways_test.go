@@ -19,12 +19,16 @@ func gatewayScenarios() []scenario {
 			pod:        second,
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}]}`},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
-				rp_filter net1: effectively loose (2)`,
+				rp_filter net1: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "several addresses with one gateway share a table",
@@ -38,14 +42,19 @@ func gatewayScenarios() []scenario {
 				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
 				{"address": "10.20.30.6/24", "gateway": "10.20.30.1"}]}`},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.6 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-4 rule 32765: from 10.20.30.6 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 40012: from 10.20.30.6 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.6 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from 10.20.30.6 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
-				rp_filter net1: effectively loose (2)`,
+				rp_filter net1: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "each gateway has a table, in which its own address is preferred",
@@ -61,15 +70,20 @@ func gatewayScenarios() []scenario {
 				{"address": "10.20.30.6/24", "gateway": "10.20.30.2"},
 				{"address": "192.0.2.7/28", "gateway": "192.0.2.1"}]}`},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.6 lookup 7301 proto 73
-				-4 rule 32765: from 192.0.2.7 lookup 7302 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7302 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-4 rule 32765: from 10.20.30.6 unreachable proto 73
-				-4 rule 32765: from 192.0.2.7 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 40012: from 10.20.30.6 lookup 7301 proto 73
+				-4 rule 40015: from 10.20.30.6 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7302 proto 73
+				-4 rule 40012: from 192.0.2.7 lookup 7302 proto 73
+				-4 rule 40015: from 192.0.2.7 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from 10.20.30.6 goto 40000 proto 73
+				-4 rule 32765: from 192.0.2.7 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route 192.0.2.0/28 dev net1 table 7300 proto 73 scope link src 192.0.2.7
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
@@ -79,7 +93,8 @@ func gatewayScenarios() []scenario {
 				-4 route 192.0.2.0/28 dev net1 table 7302 proto 73 scope link src 192.0.2.7
 				-4 route 10.20.30.0/24 dev net1 table 7302 proto 73 scope link src 10.20.30.5
 				-4 route default via 192.0.2.1 dev net1 table 7302 proto 73
-				rp_filter net1: effectively loose (2)`,
+				rp_filter net1: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "dual stack shares the number of a table",
@@ -93,18 +108,27 @@ func gatewayScenarios() []scenario {
 				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
 				{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 40015: from 2001:db8:30::5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-6 rule 32765: from 2001:db8:30::5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
+				-6 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-6 route default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024
-				rp_filter net1: effectively loose (2)`,
+				net1 keep_addr_on_down=1
+				rp_filter net1: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73
+				shared: + -6 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "two gateways in one family, one in the other",
@@ -119,9 +143,13 @@ func gatewayScenarios() []scenario {
 				{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
 			only: "oif",
 			want: `
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
+				-6 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 		{
 			name: "IPv6 only",
@@ -133,13 +161,18 @@ func gatewayScenarios() []scenario {
 				-6 route default via 2001:db8:1::1 dev eth0`,
 			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`},
 			want: `
-				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 40015: from 2001:db8:30::5 unreachable proto 73
+				-6 rule 32765: from 2001:db8:30::5 goto 40000 proto 73
+				-6 rule 32765: from all oif net1 goto 40000 proto 73
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024
-				rp_filter net1: effectively loose (2)`,
+				net1 keep_addr_on_down=1
+				rp_filter net1: effectively loose (2)
+				shared: + -6 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "first the gateways key",
@@ -161,10 +194,11 @@ func gatewayScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
-				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73`,
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				shared: + -4 rule 49999: from all lookup 7300 proto 73`,
 		},
 		{
 			name: "then the default route of the result whose next hop the subnet holds",
@@ -189,11 +223,12 @@ func gatewayScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route 192.0.2.1 dev net1 table 7300 proto 73 scope link
-				-4 route default via 192.0.2.1 dev net1 table 7300 proto 73`,
+				-4 route default via 192.0.2.1 dev net1 table 7300 proto 73
+				shared: + -4 rule 49999: from all lookup 7300 proto 73`,
 		},
 		{
 			name: "last the kernel's best default by the NIC",
@@ -216,8 +251,8 @@ func gatewayScenarios() []scenario {
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
 			only:       "7300 proto 73",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default table 7300 proto 73 nexthop via 10.20.30.2 dev net1 weight 5 nexthop via 192.0.2.1 dev net1 weight 1 onlink`,
 		},
@@ -245,11 +280,16 @@ func gatewayScenarios() []scenario {
 			pod:        second,
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
-				rp_filter net1: effectively loose (2)`,
+				rp_filter net1: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73
+				note: no gateway of net1 is known: what its addresses send reaches no further than its own subnets; name one in "gateways"`,
 		},
 		{
 			name: "another NIC's default is none of this one's",
@@ -346,9 +386,9 @@ func gatewayScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 192.0.2.7 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40012: from 192.0.2.7 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route 198.51.100.1 dev net1 table 7300 proto 73 scope link
 				-4 route default via 198.51.100.1 dev net1 table 7300 proto 73`,
@@ -365,9 +405,9 @@ func gatewayScenarios() []scenario {
 			},
 			only: "lookup 7300",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 192.0.2.7 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40012: from 192.0.2.7 lookup 7300 proto 73`,
 		},
 		{
 			name: "gateways of a family that the NIC does not have are passed over",

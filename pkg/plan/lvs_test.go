@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // backendPod has a management NIC with the pod's default and a backend NIC.
@@ -44,38 +46,48 @@ func TestRealServer(t *testing.T) {
 			pod:        backendPod,
 			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"]`),
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.99.0.1 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-4 rule 32765: from 10.99.0.1 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 40012: from 10.99.0.1 lookup 7300 proto 73
+				-4 rule 40015: from 10.99.0.1 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from 10.99.0.1 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
-				rp_filter net1: effectively loose (2)
 				every NIC arp_ignore>=1
 				every NIC arp_announce>=2
-				VIP 10.99.0.1 dev lo`,
+				rp_filter net1: effectively loose (2)
+				VIP 10.99.0.1 dev lo
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name:       "a tunnel: the VIP has a table with smaller segments",
 			pod:        tunnelPod,
 			attachment: realServer(`"mode": "tunnel", "vips": ["10.99.0.1"]`),
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.99.0.1 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-4 rule 32765: from 10.99.0.1 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 40012: from 10.99.0.1 lookup 7301 proto 73
+				-4 rule 40015: from 10.99.0.1 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from 10.99.0.1 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7301 proto 73 scope link src 10.20.30.5 advmss 1440
 				-4 route default via 10.20.30.1 dev net1 table 7301 proto 73 advmss 1440
-				rp_filter net1: effectively loose (2)
-				rp_filter tunl0: effectively loose (2)
 				every NIC arp_ignore>=1
 				every NIC arp_announce>=2
-				VIP 10.99.0.1 dev tunl0`,
+				rp_filter net1: effectively loose (2)
+				rp_filter tunl0: effectively loose (2)
+				VIP 10.99.0.1 dev tunl0
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "replies by the other NIC: its ways for the VIP alone",
@@ -86,10 +98,8 @@ func TestRealServer(t *testing.T) {
 			},
 			only: "7301",
 			want: `
-				-4 rule 32765: from 10.99.0.1 lookup 7301 proto 73
-				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
-				-6 rule 32765: from 2001:db8:99::1 lookup 7301 proto 73
-				-6 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
+				-4 rule 40012: from 10.99.0.1 lookup 7301 proto 73
+				-6 rule 40012: from 2001:db8:99::1 lookup 7301 proto 73
 				-4 route 10.244.0.0/24 dev eth0 table 7301 proto 73 scope link src 10.244.0.5
 				-6 route 2001:db8:1::/64 dev eth0 table 7301 proto 73 metric 256
 				-6 route fe80::/64 dev eth0 table 7301 proto 73 metric 256
@@ -102,8 +112,9 @@ func TestRealServer(t *testing.T) {
 			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "net1"`),
 			only:       "10.99.0.1 ",
 			want: `
-				-4 rule 32765: from 10.99.0.1 lookup 7300 proto 73
-				-4 rule 32765: from 10.99.0.1 unreachable proto 73
+				-4 rule 40012: from 10.99.0.1 lookup 7300 proto 73
+				-4 rule 40015: from 10.99.0.1 unreachable proto 73
+				-4 rule 32765: from 10.99.0.1 goto 40000 proto 73
 				VIP 10.99.0.1 dev lo`,
 		},
 		{
@@ -168,6 +179,14 @@ func TestRealServer(t *testing.T) {
 				-4 route 192.0.2.0/24 via 10.244.0.9 dev eth0 table 7302 proto 73`,
 		},
 		{
+			name:       "replies by a NIC whose attachment knows no gateway",
+			pod:        strings.ReplaceAll(backendPod, "-4 route default via 10.244.0.1 dev eth0", ""),
+			earlier:    []attachment{{ifname: "eth0", prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
+			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"`),
+			only:       "table 7302",
+			want:       `-4 route 10.244.0.0/24 dev eth0 table 7302 proto 73 scope link src 10.244.0.5`,
+		},
+		{
 			name: "replies by another NIC of the attachment: it is a source of that", pod: backendPod + "\n	net2\n	10.30.0.5/24",
 			attachment: attachment{
 				conf: `"lvs": {"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "net2"}`,
@@ -176,10 +195,9 @@ func TestRealServer(t *testing.T) {
 			},
 			only: "lookup 7301",
 			want: `
-				-4 rule 32765: from 10.30.0.5 lookup 7301 proto 73
-				-4 rule 32765: from 10.99.0.1 lookup 7301 proto 73
-				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32765: from all oif net2 lookup 7301 proto 73`,
+				-4 rule 49000: from all oif net2 lookup 7301 proto 73
+				-4 rule 40012: from 10.30.0.5 lookup 7301 proto 73
+				-4 rule 40012: from 10.99.0.1 lookup 7301 proto 73`,
 		},
 		{
 			name: "the mode of an IPv6 tunnel is nobody's concern", pod: tunnelPod,
@@ -193,8 +211,9 @@ func TestRealServer(t *testing.T) {
 			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"]`),
 			only:       "10.99.0.1 ",
 			want: `
-				-4 rule 32765: from 10.99.0.1 lookup 7300 proto 73
-				-4 rule 32765: from 10.99.0.1 unreachable proto 73
+				-4 rule 40012: from 10.99.0.1 lookup 7300 proto 73
+				-4 rule 40015: from 10.99.0.1 unreachable proto 73
+				-4 rule 32765: from 10.99.0.1 goto 40000 proto 73
 				VIP 10.99.0.1 dev lo`,
 		},
 	})
@@ -286,7 +305,7 @@ func TestRealServerWithoutMemory(t *testing.T) {
 	a := realServer(`"mode": "dr", "vips": ["10.99.0.1"]`)
 	p.add(a)
 	p.forget(a.key())
-	p.apply(plan.Removal(p.removal(a.key())))
+	p.del(a)
 	if slices.ContainsFunc(p.kernel.text(), func(line string) bool { return strings.Contains(line, "10.99.0.1") }) {
 		t.Errorf("the VIP is still there:\n%s", strings.Join(p.kernel.text(), "\n"))
 	}
@@ -361,7 +380,7 @@ func TestVIPMovesToAnotherNIC(t *testing.T) {
 		a := realServer(`"mode": "tunnel", "vips": ["10.99.0.1"]`)
 		p.add(a)
 		compare(t, "CHECK", nil, p.deviations(a))
-		compare(t, "a second ADD", nil, lines(opsText(p.begin(a))))
+		compare(t, "a second ADD", nil, lines(textOf(p.begin(a))))
 	})
 }
 
@@ -376,12 +395,10 @@ func TestReplyNICChanges(t *testing.T) {
 	p.add(a)
 	p.del(behind("net1", ""))
 	compare(t, "CHECK after it left", nil, p.deviations(a))
-	in := p.check(a)
-	d, err := plan.Build(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	compare(t, "notes of addresses without a source", []string{`no source covers the address 2001:db8:1::5 of eth0: its traffic goes by the main table; list it, or its prefix, in "sources"`}, plan.Uncovered(in.Seen, d))
+	compare(t, "warnings", []string{
+		`no source covers the address 2001:db8:1::5 of eth0: its traffic goes by the main table; list it, or its prefix, in "sources"`,
+		`the address 10.20.30.5 came after ADD: while main has no default its traffic may leave by another NIC; ADD again refuses that`,
+	}, plan.Warnings(p.check(a)))
 }
 
 // TestVIPWithoutMemory has an ADD find the VIP that one before it configured.
@@ -424,8 +441,63 @@ func TestMoreThanLeast(t *testing.T) {
 	}
 }
 
+// TestRealServerNeedsLoopback: what is on lo while that is down nobody reaches.
+func TestRealServerNeedsLoopback(t *testing.T) {
+	p := newPod(t, backendPod)
+	p.kernel.link("lo").Up = false
+	_, err := plan.Build(p.input(realServer(`"mode": "dr", "vips": ["10.99.0.1"]`)))
+	const want = "the pod's network is in no state for this: lo is down, and VIPs on it would not be reachable: set it up first (ip link set lo up)"
+	if !errors.Is(err, state.ErrUnfit) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestVIPMadePreferred has somebody make a VIP of ours a source for the kernel to choose. ADD
+// configures it anew.
+func TestVIPMadePreferred(t *testing.T) {
+	p := newPod(t, tunnelPod)
+	a := attachment{conf: `"lvs": {"mode": "tunnel", "vips": ["2001:db8:99::1"]}`, prev: backendResult}
+	before := p.kernel.text()
+	p.add(a)
+	whole := p.kernel.text()
+	i := slices.IndexFunc(p.kernel.addresses, func(x fib.Address) bool { return x.Deprecated })
+	p.kernel.addresses[i].Deprecated = false
+	p.add(a)
+	p.same("after ADD again", whole)
+	p.del(a)
+	p.same("after DEL", before)
+}
+
+// TestVIPOnOldKernel: before Linux 5.18 the kernel does not tell who configured an address.
+// Without a record a VIP then stays, and the operator is told.
+func TestVIPOnOldKernel(t *testing.T) {
+	p := newPod(t, backendPod)
+	a := realServer(`"mode": "dr", "vips": ["10.99.0.1"]`)
+	p.add(a)
+	for i := range p.kernel.addresses {
+		p.kernel.addresses[i].Protocol = 0
+	}
+	p.forget(a.key())
+	compare(t, "notes", []string{
+		"the address 10.99.0.1 of lo stays: if it is a VIP of ours, take it away (ip addr del 10.99.0.1/32 dev lo)",
+	}, plan.LeftBehind(p.removal(a)))
+}
+
 func TestRealServerRefusals(t *testing.T) {
 	runRefusals(t, []refusal{
+		{
+			name: "replies by a NIC of a VRF", pod: "blue vrf=10\n eth0 master=blue\n 10.244.0.5/24\n net1\n 10.20.30.5/24",
+			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"`),
+			want:       `the pod's network is in no state for this: replies are to leave by eth0, which is enslaved to the VRF blue`,
+		},
+		{
+			name: "another attachment wants the tunnel to be off", pod: tunnelPod,
+			earlier:    []attachment{behind("eth0", `"interfaces": {"tunl0": {"rpFilter": "off"}}`)},
+			attachment: realServer(`"mode": "tunnel", "vips": ["10.99.0.1"]`),
+			faults:     []string{"interfaces.tunl0.rpFilter"},
+			want: `interfaces.tunl0.rpFilter: tunl0 is to be loose (2), but the attachment eth0 of network "data" set it to off (0): ` +
+				`let both say the same, or one of them "keep"`,
+		},
 		{
 			name: "strict, and replies by another NIC", pod: backendPod,
 			attachment: attachment{conf: `"rpFilter": "strict", "lvs": {"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"}`, prev: backendResult4},
@@ -465,7 +537,7 @@ func TestRealServerRefusals(t *testing.T) {
 			earlier:    []attachment{{ifname: "eth0", conf: `"lvs": {"mode": "dr", "vips": ["10.99.0.1"]}`, prev: `{"ips": [{"address": "10.244.0.5/24", "gateway": "10.244.0.1"}]}`}},
 			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"]`),
 			want: `the pod's network is in no state for this: the source 10.99.0.1 of net1 belongs to eth0 already ` +
-				`(rule "32765: from 10.99.0.1 lookup 7300 proto 73")`,
+				`(rule "40012: from 10.99.0.1 lookup 7300 proto 73")`,
 		},
 		{
 			name: "a NIC for a tunnel", pod: backendPod,
@@ -496,7 +568,7 @@ func TestRealServerRefusals(t *testing.T) {
 			earlier:    []attachment{behind("eth0", `"lvs": {"mode": "dr", "vips": ["10.99.0.1"]}`)},
 			attachment: realServer(`"mode": "dr", "vips": ["10.99.0.1"], "replyBy": "eth0"`),
 			want: `the pod's network is in no state for this: the source 10.99.0.1 of eth0 belongs to eth0 already ` +
-				`(rule "32765: from 10.99.0.1 lookup 7300 proto 73")`,
+				`(rule "40012: from 10.99.0.1 lookup 7300 proto 73")`,
 		},
 		{
 			name: "replies by a NIC without gateway, where one is required", pod: strings.ReplaceAll(backendPod, "-4 route default via 10.244.0.1 dev eth0", ""),

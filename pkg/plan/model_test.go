@@ -2,7 +2,6 @@ package plan_test
 
 import (
 	order "cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,15 +10,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/settings"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // model is a small model of the kernel: what a sequence of changes does to a
 // pod, and which changes the kernel refuses. It knows
 //
 //   - that a rule comes behind those of its priority, and is refused if it is
-//     there already;
+//     there already, wherever the goto of either leads;
 //   - that IPv4 routes of one place stand in an order, and that IPv6 ones with a
 //     gateway are hops of one route, to be deleted one by one;
 //   - that a route needs its interface up, its gateway on a link that is routed,
@@ -42,18 +43,13 @@ type setting struct {
 	key   string
 }
 
-// settingKeys are the settings that are modelled.
-func settingKeys() []string {
-	return []string{fib.RPFilter, fib.ARPIgnore, fib.ARPAnnounce, fib.ARPFilter}
-}
-
 func newModel(s *fib.Snapshot) *model {
 	m := &model{
 		links: slices.Clone(s.Links), addresses: slices.Clone(s.Addresses), rules: slices.Clone(s.Rules),
 		all: s.All, def: s.Default, written: map[setting]bool{}, bornSo: map[string]bool{},
 	}
 	for _, l := range s.Links { // what differs from the default must have been written
-		for _, key := range settingKeys() {
+		for _, key := range settings.Keys() {
 			m.written[setting{l.Index, key}] = l.Of(key) != s.Default.Of(key)
 		}
 	}
@@ -65,7 +61,7 @@ func newModel(s *fib.Snapshot) *model {
 
 // siblings divides an IPv6 route into its hops.
 func siblings(r fib.Route) []fib.Route {
-	if r.Family == fib.V4 {
+	if r.Family == fib.V4 || len(r.Hops) == 0 {
 		return []fib.Route{r}
 	}
 	var out []fib.Route
@@ -77,8 +73,8 @@ func siblings(r fib.Route) []fib.Route {
 	return out
 }
 
-// observe reads the model as the kernel is read: with the routes of some tables,
-// or without any named, of all.
+// observe reads the model as pkg/kernel reads a pod: with the routes of some tables, or
+// without any named, of all. IPv6 defaults of main come hop by hop.
 func (m *model) observe(tables ...uint32) *fib.Snapshot {
 	s := &fib.Snapshot{
 		Links: slices.Clone(m.links), Addresses: slices.Clone(m.addresses), Rules: slices.Clone(m.rules),
@@ -89,14 +85,15 @@ func (m *model) observe(tables ...uint32) *fib.Snapshot {
 			continue
 		}
 		r.Hops = slices.Clone(r.Hops)
-		if i := slices.IndexFunc(s.Routes, func(o fib.Route) bool { return o.SamePlace(r) && ecmp(o) && ecmp(r) }); i >= 0 {
+		i := slices.IndexFunc(s.Routes, func(o fib.Route) bool { return o.SamePlace(r) && ecmp(o) && ecmp(r) })
+		if hopByHop := r.Table == state.MainTable && r.IsDefault(); i >= 0 && !hopByHop {
 			s.Routes[i].Hops = append(s.Routes[i].Hops, r.Hops...)
 		} else {
 			s.Routes = append(s.Routes, r)
 		}
 	}
 	for i, r := range s.Routes {
-		if r.Family == fib.V6 && len(r.Hops) == 1 {
+		if r.Family == fib.V6 && len(r.Hops) == 1 && r.Hops[0].Weight == 1 {
 			s.Routes[i].Hops[0].Weight = 0
 		}
 	}
@@ -115,7 +112,7 @@ func (m *model) born(from *fib.Snapshot, name string) {
 	l, _ := from.Link(name)
 	l.Settings = m.def
 	m.links = append(m.links, l)
-	for _, key := range settingKeys() {
+	for _, key := range settings.Keys() {
 		m.written[setting{l.Index, key}] = m.bornSo[key]
 	}
 	for _, a := range from.Addresses {
@@ -145,12 +142,14 @@ func (m *model) died(name string) {
 	m.routes = slices.DeleteFunc(m.routes, func(r fib.Route) bool { return r.Uses(l.Index) })
 }
 
-// down sets a device down, and the kernel removes its routes and IPv6 addresses. An
-// IPv4 route by others, too, stays.
+// down sets a device down, and the kernel removes its routes, and its IPv6 addresses unless
+// keep_addr_on_down says otherwise. An IPv4 route by others, too, stays.
 func (m *model) down(name string) {
 	l := m.link(name)
 	l.Up = false
-	m.addresses = slices.DeleteFunc(m.addresses, func(a fib.Address) bool { return a.Index == l.Index && a.Prefix.Addr().Is6() })
+	m.addresses = slices.DeleteFunc(m.addresses, func(a fib.Address) bool {
+		return a.Index == l.Index && a.Prefix.Addr().Is6() && l.KeepAddrOnDown == 0
+	})
 	m.routes = slices.DeleteFunc(m.routes, func(r fib.Route) bool { return r.Uses(l.Index) && len(r.Through(l.Index, true).Hops) == 0 })
 }
 
@@ -163,40 +162,40 @@ func (m *model) link(name string) *fib.Link {
 }
 
 // apply carries out one change, or refuses it with the kernel's error.
-func (m *model) apply(op plan.Op) error {
-	switch op := op.(type) {
-	case plan.AddRule:
-		return m.addRule(op.Rule)
-	case plan.DelRule:
-		return m.delRule(op.Rule)
-	case plan.Reorder:
-		return inTurn(m.reorderSteps(op))
-	case plan.AddRoute:
-		return m.addRoute(op.Route)
-	case plan.DelRoute:
-		return m.delRoute(op.Route)
-	case plan.PutIn:
-		return m.putIn(op)
-	case plan.TakeOut:
-		return m.takeOut(op.Route)
-	case plan.Set:
-		return m.set(op)
-	case plan.AddAddress:
-		return m.addAddress(op.Address)
-	case plan.DelAddress:
-		return m.delAddress(op.Address)
-	case plan.MakeLink:
-		m.links = append(m.links, fib.Link{Index: op.Index, Name: op.Name, Kind: op.Kind, HasIPv4: true, IPv6: true, AnyToAny: true, Settings: m.def})
+func (m *model) apply(c change.Change) error {
+	switch c := c.(type) {
+	case change.AddRule:
+		return m.addRule(c.Rule)
+	case change.DelRule:
+		return m.delRule(c.Rule)
+	case change.AddRoute:
+		return m.addRoute(c.Route)
+	case change.DelRoute:
+		return m.delRoute(c.Route)
+	case change.AddToMain:
+		return m.appendRoute(c.Route)
+	case change.DelFromMain:
+		return m.delFromMain(c.Route)
+	case change.Set:
+		return m.set(c)
+	case change.AddAddress:
+		return m.addAddress(c.Address)
+	case change.DelAddress:
+		return m.delAddress(c.Address)
+	case change.MakeLink:
+		m.links = append(m.links, fib.Link{
+			Index: c.Index, Name: c.Name, Kind: c.Kind, HasIPv4: true, HasIPv6: true, IPv6: true, AnyToAny: true, Settings: m.def,
+		})
 		slices.SortFunc(m.links, func(a, b fib.Link) int { return a.Index - b.Index })
 		return nil
-	case plan.DelLink:
-		m.died(op.Name)
+	case change.DelLink:
+		m.died(c.Name)
 		return nil
-	case plan.SetLink:
-		m.link(op.Name).Up = op.Up
+	case change.SetLink:
+		m.link(c.Name).Up = c.Up
 		return nil
 	}
-	return fmt.Errorf("unknown operation %T", op)
+	return fmt.Errorf("unknown operation %T", c)
 }
 
 func (m *model) addAddress(a fib.Address) error {
@@ -217,11 +216,20 @@ func (m *model) delAddress(a fib.Address) error {
 }
 
 func (m *model) addRule(r fib.Rule) error {
-	if slices.Contains(m.rules, r) {
+	if slices.ContainsFunc(m.rules, sameRule(r)) {
 		return unix.EEXIST
 	}
 	m.appendRule(r)
 	return nil
+}
+
+// sameRule is what the kernel takes for the same rule: the target of a goto is no part of it
+// (rule_exists, rule_find).
+func sameRule(r fib.Rule) func(fib.Rule) bool {
+	return func(o fib.Rule) bool {
+		o.Target = r.Target
+		return o == r
+	}
 }
 
 // appendRule adds a rule behind those of its priority, be it a second time.
@@ -235,30 +243,8 @@ func (m *model) appendRule(r fib.Rule) {
 	m.rules = slices.Insert(m.rules, behind, r)
 }
 
-// reorderSteps are the requests of which a reordering is made.
-func (m *model) reorderSteps(op plan.Reorder) []func() error {
-	add, remove := op.Requests(m.rules)
-	var steps []func() error
-	for _, r := range add {
-		steps = append(steps, func() error { m.appendRule(r); return nil })
-	}
-	for _, r := range remove {
-		steps = append(steps, func() error { return m.delRule(r) })
-	}
-	return steps
-}
-
-func inTurn(steps []func() error) error {
-	for _, step := range steps {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (m *model) delRule(r fib.Rule) error {
-	i := slices.Index(m.rules, r)
+	i := slices.IndexFunc(m.rules, sameRule(r))
 	if i < 0 {
 		return unix.ENOENT
 	}
@@ -342,14 +328,14 @@ func (m *model) reachable(r fib.Route, h fib.Hop) bool {
 
 // sortRoutes brings routes into the order of a dump, in which those of one place
 // keep theirs.
-func (m *model) sortRoutes() {
-	slices.SortStableFunc(m.routes, func(a, b fib.Route) int {
-		return order.Or(
-			order.Compare(a.Family, b.Family), order.Compare(a.Table, b.Table),
-			a.Dst.Addr().Compare(b.Dst.Addr()), order.Compare(a.Dst.Bits(), b.Dst.Bits()),
-			order.Compare(b.TOS, a.TOS), order.Compare(a.Metric, b.Metric),
-		)
-	})
+func (m *model) sortRoutes() { slices.SortStableFunc(m.routes, byPlace) }
+
+func byPlace(a, b fib.Route) int {
+	return order.Or(
+		order.Compare(a.Family, b.Family), order.Compare(a.Table, b.Table),
+		a.Dst.Addr().Compare(b.Dst.Addr()), order.Compare(a.Dst.Bits(), b.Dst.Bits()),
+		order.Compare(b.TOS, a.TOS), order.Compare(a.Metric, b.Metric),
+	)
 }
 
 // delRoute deletes the route, which must be the very same; of an IPv6 one the
@@ -367,9 +353,9 @@ func (m *model) delRoute(r fib.Route) error {
 	return nil
 }
 
-// takeOut deletes a route as pkg/kernel does it for those of others: in IPv6
-// whatever its protocol.
-func (m *model) takeOut(r fib.Route) error {
+// delFromMain deletes a route as pkg/kernel does it for those of main: in IPv6 whatever its
+// protocol.
+func (m *model) delFromMain(r fib.Route) error {
 	if r.Family == fib.V4 {
 		return m.delRoute(r)
 	}
@@ -390,44 +376,7 @@ func (m *model) delFirst(match func(fib.Route) bool) error {
 	return nil
 }
 
-// putIn inserts a route as pkg/kernel does it with the kernel's means: in front
-// of its place (IPv4 alone) or behind.
-func (m *model) putIn(op plan.PutIn) error {
-	for _, step := range m.putInSteps(op) {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// putInSteps are the requests that a PutIn is made of, between any two of which
-// it can be killed.
-func (m *model) putInSteps(op plan.PutIn) []func() error {
-	if op.Route.Family == fib.V4 && op.Place.First {
-		return []func() error{func() error { return m.prepend(op.Route) }}
-	}
-	steps := []func() error{func() error {
-		err := m.appendRoute(op.Route)
-		if errors.Is(err, unix.EEXIST) && len(op.Place.Before) > 0 {
-			err = nil // it is there, and those behind it may not be
-		}
-		return err
-	}}
-	for _, behind := range op.Place.Before {
-		there := false
-		steps = append(steps,
-			func() error { there = m.takeOut(behind) == nil; return nil },
-			func() error {
-				if !there {
-					return nil // it has gone in the meantime
-				}
-				return m.appendRoute(behind)
-			})
-	}
-	return steps
-}
-
+// prepend adds an IPv4 route in front of those of its place, as IPAM does it.
 func (m *model) prepend(r fib.Route) error {
 	if err := m.acceptable(r); err != nil {
 		return err
@@ -440,7 +389,7 @@ func (m *model) prepend(r fib.Route) error {
 	return nil
 }
 
-func (m *model) set(op plan.Set) error {
+func (m *model) set(op change.Set) error {
 	at := m.setting(op.Device, op.Key)
 	if at == nil {
 		return unix.ENOENT
@@ -454,7 +403,7 @@ func (m *model) set(op plan.Set) error {
 	case "default":
 		m.bornSo[op.Key] = true
 		for i, l := range m.links {
-			if !m.written[setting{l.Index, op.Key}] && l.HasIPv4 {
+			if !m.written[setting{l.Index, op.Key}] && hasSetting(l, op.Key) {
 				*m.links[i].At(op.Key) = op.Value
 			}
 		}
@@ -464,7 +413,7 @@ func (m *model) set(op plan.Set) error {
 	return nil
 }
 
-// setting finds the number behind a file of /proc/sys/net/ipv4/conf.
+// setting finds the number behind a file of /proc/sys/net/*/conf.
 func (m *model) setting(name, key string) *int {
 	switch name {
 	case "all":
@@ -473,10 +422,17 @@ func (m *model) setting(name, key string) *int {
 		return m.def.At(key)
 	}
 	l := m.link(name)
-	if !l.HasIPv4 {
+	if !hasSetting(*l, key) {
 		return nil
 	}
 	return l.At(key)
+}
+
+func hasSetting(l fib.Link, key string) bool {
+	if key == fib.KeepAddrOnDown {
+		return l.HasIPv6
+	}
+	return l.HasIPv4
 }
 
 // effective lists the effective rp_filter of each device, and, as "new", of one
@@ -502,37 +458,70 @@ func (m *model) defaults() []fib.Family {
 	return out
 }
 
-// vacant answers for a table as pkg/kernel does.
-func (m *model) vacant(table uint32) (bool, error) {
-	return !slices.ContainsFunc(m.routes, func(r fib.Route) bool { return r.Table == table }), nil
+// table answers for the routes of a table as pkg/kernel does.
+func (m *model) table(table uint32) ([]fib.Route, error) {
+	return m.observe(table).Routes, nil
 }
 
-// text prints all that the changes can touch, as iproute2 would.
+// text prints all that the changes can touch, as iproute2 would. Our rules of one priority,
+// routes of one place, and the hops of an IPv6 one, which are routes of their own, come in the
+// order of their texts: that in which they stand in the kernel may change.
 func (m *model) text() []string {
 	var out []string
-	s := m.observe()
-	for _, r := range s.Rules {
+	rules := slices.Clone(m.rules)
+	slices.SortStableFunc(rules, func(a, b fib.Rule) int {
+		both := order.Or(byFamilyAndPriority(a, b), order.Compare(a.Protocol, b.Protocol))
+		if both != 0 || a.Protocol != state.Protocol {
+			return both
+		}
+		return strings.Compare(a.String(), b.String())
+	})
+	for _, r := range rules {
 		out = append(out, fmt.Sprintf("%s rule %s", option(r.Family), r))
 	}
-	for _, r := range s.Routes {
-		out = append(out, fmt.Sprintf("%s route %s", option(r.Family), r))
+	routes := slices.Clone(m.routes)
+	slices.SortStableFunc(routes, func(a, b fib.Route) int { return order.Or(byPlace(a, b), strings.Compare(a.String(), b.String())) })
+	for _, r := range routes {
+		out = append(out, routeText(r))
 	}
-	slices.SortFunc(s.Addresses, func(a, b fib.Address) int { // their order means nothing here
+	addresses := slices.Clone(m.addresses)
+	slices.SortFunc(addresses, func(a, b fib.Address) int { // their order means nothing here
 		return order.Or(order.Compare(a.Index, b.Index), a.Prefix.Addr().Compare(b.Prefix.Addr()))
 	})
-	for _, a := range s.Addresses {
-		l, _ := s.LinkAt(a.Index)
+	for _, a := range addresses {
+		l, _ := (&fib.Snapshot{Links: m.links}).LinkAt(a.Index)
 		out = append(out, fmt.Sprintf("%s dev %s, deprecated %t", a.Prefix, l.Name, a.Deprecated))
 	}
-	for _, l := range s.Links {
+	for _, l := range m.links {
 		out = append(out, fmt.Sprintf("%s up %t", l.Name, l.Up))
 	}
-	for _, l := range s.Links {
-		out = append(out, fmt.Sprintf("%s: rp_filter=%d arp_ignore=%d arp_announce=%d arp_filter=%d", l.Name, l.RPFilter, l.ARPIgnore, l.ARPAnnounce, l.ARPFilter))
+	for _, l := range m.links {
+		out = append(out, fmt.Sprintf("%s: rp_filter=%d arp_ignore=%d arp_announce=%d arp_filter=%d keep_addr_on_down=%d",
+			l.Name, l.RPFilter, l.ARPIgnore, l.ARPAnnounce, l.ARPFilter, l.KeepAddrOnDown))
 	}
 	return append(out,
 		fmt.Sprintf("rp_filter all=%d default=%d", m.all.RPFilter, m.def.RPFilter),
 		fmt.Sprintf("arp default ignore=%d announce=%d", m.def.ARPIgnore, m.def.ARPAnnounce))
+}
+
+// routeText prints a route, and the weight of a hop among others.
+func routeText(r fib.Route) string {
+	text := fmt.Sprintf("%s route %s", option(r.Family), r)
+	if len(r.Hops) == 1 && r.Hops[0].Weight > 1 {
+		text += fmt.Sprintf(" weight %d", r.Hops[0].Weight)
+	}
+	return text
+}
+
+// inOrder lists the routes that hold a text as they stand in the kernel.
+func (m *model) inOrder(holds string) []string {
+	var out []string
+	for _, r := range m.routes {
+		if text := routeText(r); strings.Contains(text, holds) {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 func option(f fib.Family) string {
@@ -554,33 +543,33 @@ func TestModel(t *testing.T) {
 		-4 route default via 10.244.0.1 dev eth0
 		-6 route default via 2001:db8:1::1 dev eth0`))
 	route := func(line string) fib.Route { return parseRoute(t, m.observe(), line) }
-	refused := func(op plan.Op, want error) {
+	rule := func(line string) fib.Rule { return parseRule(t, line) }
+	refused := func(c change.Change, want error) {
 		t.Helper()
-		if err := m.apply(op); err != want { //nolint:errorlint // the model returns bare numbers
-			t.Errorf("%s: got %v, want %v", op, err, want)
+		if err := m.apply(c); err != want { //nolint:errorlint // the model returns bare numbers
+			t.Errorf("%s: got %v, want %v", c, err, want)
 		}
 	}
-	done := func(op plan.Op) { t.Helper(); refused(op, nil) }
+	done := func(c change.Change) { t.Helper(); refused(c, nil) }
 
-	done(plan.PutIn{Route: route("-4 route default via 10.20.30.1 dev net1"), Place: plan.Place{First: true}})
-	refused(plan.AddRoute{Route: route("-4 route default via 10.20.30.2 dev net1")}, unix.EEXIST)
-	done(plan.PutIn{Route: route("-6 route default via 2001:db8:2::1 dev net1")})
-	refused(plan.TakeOut{Route: route("-6 route default via 2001:db8:2::2 dev net1")}, unix.ESRCH)
-	refused(plan.AddRoute{Route: route("-4 route default via 192.0.2.1 dev net1 table 7300")}, unix.ENETUNREACH)
-	refused(plan.AddRoute{Route: route("-4 route 192.0.2.0/24 dev net1 table 7300 src 192.0.2.1")}, unix.EINVAL)
-	done(plan.Set{Device: "default", Key: "rp_filter", Was: 0, Value: 1})
-	done(plan.Set{Device: "net1", Key: "rp_filter", Was: 1, Value: 2})
-	done(plan.Set{Device: "default", Key: "rp_filter", Was: 1, Value: 0})
+	done(change.AddToMain{Route: route("-4 route default via 10.20.30.1 dev net1")})
+	refused(change.AddToMain{Route: route("-4 route default via 10.20.30.1 dev net1")}, unix.EEXIST)
+	refused(change.AddRoute{Route: route("-4 route default via 10.20.30.2 dev net1")}, unix.EEXIST)
+	done(change.AddToMain{Route: route("-6 route default via 2001:db8:2::1 dev net1")})
+	refused(change.DelFromMain{Route: route("-6 route default via 2001:db8:2::2 dev net1")}, unix.ESRCH)
+	refused(change.AddRoute{Route: route("-4 route default via 192.0.2.1 dev net1 table 7300")}, unix.ENETUNREACH)
+	refused(change.AddRoute{Route: route("-4 route 192.0.2.0/24 dev net1 table 7300 src 192.0.2.1")}, unix.EINVAL)
+	done(change.AddRule{Rule: rule("-4 rule 100: from 10.20.30.5 goto 200 proto 73")})
+	refused(change.AddRule{Rule: rule("-4 rule 100: from 10.20.30.5 goto 300 proto 73")}, unix.EEXIST)
+	done(change.Set{Device: "default", Key: "rp_filter", Was: 0, Value: 1})
+	done(change.Set{Device: "net1", Key: "rp_filter", Was: 1, Value: 2})
+	done(change.Set{Device: "default", Key: "rp_filter", Was: 1, Value: 0})
 
-	got := slices.DeleteFunc(m.text(), func(line string) bool { return !strings.Contains(line, "default") })
-	want := lines(`
-		-4 rule 32767: from all lookup default
-		-4 route default via 10.20.30.1 dev net1 proto boot
+	compare(t, "routes", lines(`
 		-4 route default via 10.244.0.1 dev eth0 proto boot
-		-6 route default proto boot metric 1024 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:2::1 dev net1 weight 1
-		rp_filter all=0 default=0
-		arp default ignore=0 announce=0`)
-	compare(t, "routes", want, got)
+		-4 route default via 10.20.30.1 dev net1 proto boot
+		-6 route default via 2001:db8:1::1 dev eth0 proto boot metric 1024
+		-6 route default via 2001:db8:2::1 dev net1 proto boot metric 1024`), m.inOrder("default"))
 	if diff := cmp.Diff(map[string]int{"lo": 0, "eth0": 0, "net1": 2, "new": 0}, m.effective()); diff != "" {
 		t.Errorf("modes (-want +got):\n%s", diff)
 	}

@@ -6,11 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
-	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/maindefault"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // crowd is a pod in which every NIC brought defaults of its own.
@@ -90,50 +89,47 @@ func meet(t *testing.T, text, order string, wanted []string) {
 	p := newPod(t, text)
 	pristine := p.kernel.text()
 	families, all := p.kernel.defaults(), map[string]bool{"eth0": true, "net1": true, "net2": true}
-	var here []attachment
-	undisputed := true
+	var here []attachment // in the order of their first ADD
+	left := map[string]bool{}
 	for _, step := range strings.Fields(order) {
 		n := int(step[1] - '0')
 		a := member([]string{"eth0", "net1", "net2"}[n], wanted[n])
 		if step[0] == '+' {
 			p.watch(step, p.begin(a), families, all)
+			p.settle(a)
 			if !slices.Contains(here, a) { // else it is repeated, and changes nothing
 				here = append(here, a)
 			}
+			delete(left, a.ifname)
 		} else {
 			here = slices.DeleteFunc(here, func(o attachment) bool { return o == a })
 			p.watch(step, p.leave(a), families, all)
 			p.forget(a.key())
-			// One that yielded puts its default back, where it may dispute the
-			// taker's until its NIC goes, which is next.
-			undisputed = undisputed && wanted[n] != "yield"
+			left[a.ifname] = true
 		}
 		for _, a := range here {
 			if found := p.deviations(a); len(found) > 0 {
 				t.Errorf("after %s, CHECK of %s finds:\n%s", step, a.ifname, strings.Join(found, "\n"))
 			}
 		}
-		if undisputed {
-			p.defaultIsByTaker(step, here)
-		}
+		p.defaultIsByTaker(step, here, left)
 	}
 	p.same("after all have left", pristine)
 }
 
-// defaultIsByTaker holds the pod's default to the last attachment that took it.
-func (p *pod) defaultIsByTaker(step string, here []attachment) {
+// defaultIsByTaker holds the pod's default to the last attachment that took it. An interface
+// that an attachment has left is about to go, and keeps its own until then.
+func (p *pod) defaultIsByTaker(step string, here []attachment, left map[string]bool) {
 	p.t.Helper()
 	i := slices.IndexFunc(reversed(here), func(a attachment) bool { return strings.Contains(a.conf, "take") })
 	if i < 0 {
 		return
 	}
 	taker := reversed(here)[i].ifname
-	for _, f := range fib.Families() {
-		defaults := slices.DeleteFunc(p.kernel.observe(unix.RT_TABLE_MAIN).Routes, func(r fib.Route) bool { return r.Family != f || !r.IsDefault() })
-		best := slices.MinFunc(defaults, func(a, b fib.Route) int { return int(a.Metric) - int(b.Metric) })
-		for _, h := range best.Hops {
-			if h.Dev != taker {
-				p.t.Errorf("after %s: %s took the pod's default, and it is %q", step, taker, best)
+	for _, r := range p.kernel.observe(state.MainTable).Defaults(state.MainTable) {
+		for _, h := range r.Hops {
+			if h.Dev != taker && !left[h.Dev] && maindefault.Fixed(r) == "" {
+				p.t.Errorf("after %s: %s took the pod's default, and there is %q", step, taker, r)
 			}
 		}
 	}
@@ -151,9 +147,9 @@ func TestDefaultsJoinOurs(t *testing.T) {
 	a := attachment{conf: `"mainDefault": "take"`, prev: `{"ips": [{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`}
 	before := p.kernel.text()
 	p.add(a)
-	p.apply([]plan.Op{plan.PutIn{Route: parseRoute(t, p.kernel.observe(), "-6 route default via 2001:db8:1::2 dev eth0 metric 1023")}})
+	p.apply([]change.Change{change.AddToMain{Route: parseRoute(t, p.kernel.observe(), "-6 route default via 2001:db8:1::2 dev eth0")}})
 	p.del(a)
-	compare(t, "what is new", lines("-6 route default via 2001:db8:1::2 dev eth0 proto boot metric 1023"), newLines(before, p.kernel.text()))
+	compare(t, "what is new", lines("-6 route default via 2001:db8:1::2 dev eth0 proto boot metric 1024"), newLines(before, p.kernel.text()))
 	compare(t, "what is gone", nil, newLines(p.kernel.text(), before))
 }
 
@@ -166,16 +162,21 @@ func TestStrangersSurvive(t *testing.T) {
 			before := p.kernel.text()
 			a := attachment{conf: `"viaMain": ["10.96.0.0/12"]`, prev: resultOf}
 			p.add(a)
-			for _, line := range []string{
-				"-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main",
-				"-4 rule 32765: from 10.20.30.5 lookup 7300 proto static",
-				"-4 rule 32765: from all oif net1 lookup 7300",
-				"-4 rule 32765: from 10.20.30.5 unreachable proto 72",
-			} {
+			const rules = `
+				-4 rule 32765: from 10.20.30.5 goto 40000
+				-4 rule 32765: from all oif net1 goto 40000 proto static
+				-4 rule 40011: from 10.20.30.5 to 10.96.0.0/12 lookup main
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto static
+				-4 rule 40015: from 10.20.30.5 unreachable proto 72
+				-4 rule 49000: from all oif net1 lookup 7300`
+			for _, line := range lines(rules) {
 				p.kernel.appendRule(parseRule(t, line))
 			}
-			withRoute("-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300")(t, p)
-			withRoute("-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7301 proto 73")(t, p)
+			const routes = `
+				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300 proto boot`
+			for _, line := range lines(routes) {
+				withRoute(line)(t, p)
+			}
 			if !recorded {
 				p.forget(a.key())
 				before = slices.Clone(before)
@@ -184,17 +185,23 @@ func TestStrangersSurvive(t *testing.T) {
 			}
 			p.del(a)
 			after := p.kernel.text()
-			compare(t, "what is new", lines(`
-				-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto static
-				-4 rule 32765: from all oif net1 lookup 7300
-				-4 rule 32765: from 10.20.30.5 unreachable proto 72
-				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7300 proto boot
-				-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7301 proto 73`),
-				newLines(before, after))
+			compare(t, "what is new", lines(rules+routes), newLines(before, after))
 			compare(t, "what is gone", nil, newLines(after, before))
 		})
 	}
+}
+
+// TestOthersTablesSurvive has a table of our protocol beside the attachment's own: with a
+// record that tells which are its own it stays.
+func TestOthersTablesSurvive(t *testing.T) {
+	p := newPod(t, second)
+	before := p.kernel.text()
+	a := attachment{prev: resultOf}
+	p.add(a)
+	const stays = "-4 route 192.0.2.0/24 via 10.20.30.9 dev net1 table 7301 proto 73"
+	withRoute(stays)(t, p)
+	p.del(a)
+	compare(t, "what is new", []string{stays}, newLines(before, p.kernel.text()))
 }
 
 // TestNICIsGone has the NIC go before the attachment leaves, as it does when a
@@ -210,13 +217,14 @@ func TestNICIsGone(t *testing.T) {
 		for _, recorded := range []bool{true, false} {
 			p := s.start(t)
 			p.add(s.attachment)
+			own := p.ownLines(s.attachment)
 			p.kernel.died(nic)
 			if !recorded {
 				p.forget(s.key())
 			}
 			p.del(s.attachment)
 			for _, line := range newLines(without.kernel.text(), p.kernel.text()) {
-				if recorded && !inStead(line) || isOurs(line) {
+				if recorded || slices.Contains(own, line) {
 					t.Errorf("left (with a record: %t): %s", recorded, line)
 				}
 			}
@@ -227,12 +235,6 @@ func TestNICIsGone(t *testing.T) {
 	})
 }
 
-// inStead reports whether a line can be a default of another NIC that stands for
-// a multipath route, which cannot come back when one of its NICs is gone.
-func inStead(line string) bool {
-	return strings.HasPrefix(line, "-4 route default ") && !strings.Contains(line, " table ") && !isOurs(line)
-}
-
 // newLines lists the lines of a text that another does not have.
 func newLines(old, now []string) []string {
 	return slices.DeleteFunc(slices.Clone(now), func(line string) bool { return slices.Contains(old, line) })
@@ -241,37 +243,16 @@ func newLines(old, now []string) []string {
 // isOurs reports whether a line is a rule or route of ours.
 func isOurs(line string) bool { return strings.Contains(line+" ", " proto 73 ") }
 
-// TestTornRecord has a record that does not hold what it should: DEL does what
-// it can, and never more.
-func TestTornRecord(t *testing.T) {
-	p := newPod(t, crowd)
-	a := member("net1", "take")
-	p.add(a)
-	mine, _ := record.Find(p.records, a.key())
-	junk := [][]byte{nil, {1}, []byte("rubbish, and more of it than a header")}
-	mine.Main, mine.Moving, mine.Wish.Own, mine.Order = junk, junk, junk, junk
-	for range 2 { // with what is left of it, and then without any
-		p.apply(p.leave(a))
-	}
-	for _, line := range p.kernel.text() {
-		if strings.Contains(line, "lookup 730") || strings.Contains(line, "table 730") || strings.Contains(line, "unreachable") {
-			t.Errorf("left: %s", line)
-		}
-	}
-	if got := plan.RememberedMain(p.kernel.observe(), mine); len(got) > 0 {
-		t.Errorf("routes from rubbish: %v", got)
-	}
-}
-
 // TestForeignDefaults has somebody else change main's defaults while an
 // attachment is there: DEL takes back what we did, and nothing of that.
 func TestForeignDefaults(t *testing.T) {
-	front := func(line string) mishap {
+	behind := func(line string) mishap {
 		return func(t *testing.T, p *pod) {
 			t.Helper()
-			p.apply([]plan.Op{plan.PutIn{Route: parseRoute(t, p.kernel.observe(), line), Place: plan.Place{First: true}}})
+			p.apply([]change.Change{change.AddToMain{Route: parseRoute(t, p.kernel.observe(), line)}})
 		}
 	}
+	front := func(line string) mishap { return func(t *testing.T, p *pod) { t.Helper(); p.plug(line) } }
 	const sideBySide = `
 		eth0
 		10.244.0.5/24
@@ -298,19 +279,16 @@ func TestForeignDefaults(t *testing.T) {
 			mishap: front("-4 route default via 10.244.0.2 dev eth0"),
 			want: `
 				-4 route default via 10.244.0.2 dev eth0 proto boot
-				-4 route default via 10.20.30.1 dev net1 proto boot
-				-4 route default via 10.244.0.1 dev eth0 proto boot`,
+				-4 route default via 10.244.0.1 dev eth0 proto boot
+				-4 route default via 10.20.30.1 dev net1 proto boot`,
 		},
 		{
 			name: "one comes behind", pod: sideBySide, attachment: attachment{prev: resultOf},
-			mishap: func(t *testing.T, p *pod) {
-				t.Helper()
-				p.apply([]plan.Op{plan.PutIn{Route: parseRoute(t, p.kernel.observe(), "-4 route default via 10.244.0.2 dev eth0")}})
-			},
+			mishap: behind("-4 route default via 10.244.0.2 dev eth0"),
 			want: `
-				-4 route default via 10.20.30.1 dev net1 proto boot
 				-4 route default via 10.244.0.1 dev eth0 proto boot
-				-4 route default via 10.244.0.2 dev eth0 proto boot`,
+				-4 route default via 10.244.0.2 dev eth0 proto boot
+				-4 route default via 10.20.30.1 dev net1 proto boot`,
 		},
 		{
 			name: "one comes with another metric", pod: sideBySide, attachment: attachment{conf: `"mainDefault": "take"`, prev: resultOf},
@@ -322,11 +300,11 @@ func TestForeignDefaults(t *testing.T) {
 		},
 		{
 			name: "a hop joins", pod: merged, attachment: attachment{prev: result6},
-			mishap: func(t *testing.T, p *pod) {
-				t.Helper()
-				p.apply([]plan.Op{plan.PutIn{Route: parseRoute(t, p.kernel.observe(), "-6 route default via 2001:db8:1::2 dev eth0")}})
-			},
-			want: `-6 route default proto boot metric 1024 nexthop via 2001:db8:30::1 dev net1 weight 1 nexthop via 2001:db8:1::1 dev eth0 weight 1 nexthop via 2001:db8:1::2 dev eth0 weight 1`,
+			mishap: behind("-6 route default via 2001:db8:1::2 dev eth0"),
+			want: `
+				-6 route default via 2001:db8:1::1 dev eth0 proto boot metric 1024
+				-6 route default via 2001:db8:1::2 dev eth0 proto boot metric 1024
+				-6 route default via 2001:db8:30::1 dev net1 proto boot metric 1024`,
 		},
 		{
 			name: "the other NIC's goes", pod: sideBySide, attachment: attachment{prev: resultOf},
@@ -370,8 +348,7 @@ func TestForeignDefaults(t *testing.T) {
 			p.add(tc.attachment)
 			tc.mishap(t, p)
 			p.del(tc.attachment)
-			got := slices.DeleteFunc(p.kernel.text(), func(line string) bool { return !strings.Contains(line, "route default") })
-			compare(t, "main after DEL", lines(tc.want), got)
+			compare(t, "main after DEL", lines(tc.want), p.mainDefaults())
 		})
 	}
 }

@@ -1,29 +1,26 @@
-// Package plan computes, from a configuration, the result of the plugins before
-// and what was seen of the pod, the routing that the pod shall have, and the
-// changes that lead there and back. It makes no system calls.
+// Package plan computes, from a configuration, the result of the plugins before and what was
+// seen of the pod, the routing that the pod shall have, and the changes that lead there and
+// back. It makes no system calls.
 package plan
 
 import (
-	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/lvs"
+	"github.com/symroute/symroute/pkg/maindefault"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/settings"
+	"github.com/symroute/symroute/pkg/state"
+	"github.com/symroute/symroute/pkg/tables"
 )
-
-// ErrState is wrapped by the error for a pod that is in no state to be set up:
-// a NIC that is down, a source that another NIC holds. The configuration may
-// be right all the same.
-var ErrState = errors.New("the pod's network is in no state for this")
 
 // Input is everything that a plan depends on.
 type Input struct {
-	Config *config.Config
+	Config *config.Config // nil for a removal
 	Key    record.Key
 	// InPod says of each interface of the result whether its sandbox is, or may
 	// be, this pod; one that is and has no device there does not count.
@@ -33,195 +30,145 @@ type Input struct {
 	// what is remembered of the others of the same namespace.
 	Mine   *record.Attachment
 	Others []record.Attachment
-	// Then is the main table as ADD saw it, for CHECK; nil: as it is seen.
-	Then []fib.Route
-	// Vacant asks whether a routing table holds no route.
-	Vacant func(table uint32) (bool, error)
+	// Routes reads the routes of a table that Seen does not hold.
+	Routes func(table uint32) ([]fib.Route, error)
 }
 
-// situation is an Input with what follows from it and is asked for again and again.
-// Its lists are read, never changed.
+// Desired is what an attachment shall have, and what else follows from it.
+type Desired struct {
+	// State is the attachment's own part; its NICs are empty where there is nothing to do.
+	State state.State
+	// Notes are for the operator: what was left alone, and why.
+	Notes []string
+
+	server *lvs.Server
+	main   maindefault.Outcome
+	// left are routes of ours that stand in its tables and that no record knows.
+	left []fib.Route
+}
+
+// situation is an Input with what follows from it and is asked for again and again. It is
+// read, never changed.
 type situation struct {
 	Input
-	// originals are main's defaults as they would be had no attachment come, main is
-	// the whole table.
-	originals, main []fib.Route
-	// own is what of our rules and tables belongs to the attachment.
-	own owned
+	// states are those that the attachment may be in, the latest first.
+	states []state.State
+	// defaults are all that are known, in main or out of it, but for those that we made;
+	// main is the table as it would be without us.
+	defaults, main []fib.Route
 }
 
 func situationOf(in Input) situation {
-	s := situation{Input: in, originals: originals(in), own: ownership(in)}
-	s.main = mainWithoutUs(in, s.originals)
+	s := situation{Input: in}
+	if in.Mine != nil {
+		s.states = in.Mine.States()
+	}
+	s.defaults = knownDefaults(in, s.states, true)
+	for _, r := range in.Seen.Table(state.MainTable) {
+		if r.Protocol != state.Protocol && !r.IsDefault() {
+			s.main = append(s.main, r)
+		}
+	}
+	s.main = append(s.main, s.defaults...)
 	return s
 }
 
-// Desired is the routing that an attachment shall have.
-type Desired struct {
-	NICs []NIC
-	// Rules and Routes are ours, in the order in which the kernel accepts them.
-	Rules  []fib.Rule
-	Routes []fib.Route
-	// Settings are the wishes for device settings, by key (fib.RPFilter ...).
-	Settings map[string]SettingWish
-	// Server is what an LVS real server has beside; nil: the pod is none.
-	Server *RealServer
-	// reorderings mend the order of our rules when those that are missing are there.
-	reorderings []Reorder
-	// Before and After are main's defaults without and with the attachment's
-	// wish, in their order, IPv6 ones hop by hop.
-	Before, After []fib.Route
-
-	// Memory is what has to be remembered before anything is changed.
-	Memory record.Attachment
-	// Notes are for the operator: what was left alone, and why.
-	Notes []string
-}
-
-// NIC is an interface with sources of its own.
-type NIC struct {
-	Link    fib.Link
-	Sources []Source
-	Tables  []Table
-	// displaced marks a NIC that is not of the attachment: its default was.
-	displaced bool
-	// attached marks a displaced one that has an attachment of its own by now.
-	attached bool
-	// replies marks one by which answers from VIPs leave.
-	replies bool
-}
-
-// RepliesOnly reports whether the NIC is not the attachment's, and answers from
-// VIPs leave by it.
-func (n NIC) RepliesOnly() bool { return n.replies }
-
-// Attached reports whether the NIC is a displaced one that has an attachment of its
-// own by now: the rules of that one stand first.
-func (n NIC) Attached() bool { return n.attached }
-
-func (n NIC) has(source netip.Prefix) bool {
-	return slices.ContainsFunc(n.Sources, func(s Source) bool { return s.Prefix == source })
-}
-
-// Source is what a source rule matches.
-type Source struct {
-	Prefix netip.Prefix
-	// Subnet is the connected prefix of an address of the NIC; not valid for a
-	// source that the configuration names.
-	Subnet netip.Prefix
-	// Exit is how its default route leaves; empty: it has none.
-	Exit []fib.Hop
-	// Arrival is the device by which packets for a VIP come; without index: that
-	// of the NIC.
-	Arrival fib.Link
-	// MaxMSS is the most that its segments may hold, in bytes; 0: as it comes.
-	MaxMSS uint32
-	// Held marks a source of a displaced NIC that the NIC's own attachment has by now,
-	// whose rules decide for it: it is there that its way is judged.
-	Held bool
-}
-
-// Family is the address family of the source.
-func (s Source) Family() fib.Family { return fib.FamilyOf(s.Prefix.Addr()) }
-
-// Table is the routing table of one NIC and one set of gateways per family.
-type Table struct {
-	Number  uint32
-	Sources []Source
-	Routes  []fib.Route
-}
-
-// Families lists the families that the table has sources of.
-func (t Table) Families() []fib.Family {
-	var out []fib.Family
-	for _, f := range fib.Families() {
-		if slices.ContainsFunc(t.Sources, func(s Source) bool { return s.Family() == f }) {
-			out = append(out, f)
-		}
+// otherStates are those of the other attachments.
+func (in Input) otherStates() []state.State {
+	var out []state.State
+	for _, o := range in.Others {
+		out = append(out, o.State)
 	}
 	return out
 }
 
-// Build computes the plan. Where the attachment's own interface has no network
-// device (a virtual function bound to a userspace driver) there is nothing to
-// do and the plan is empty.
+// everyOtherState are all states that the other attachments may be in.
+func (in Input) everyOtherState() []state.State {
+	var out []state.State
+	for _, o := range in.Others {
+		out = append(out, o.States()...)
+	}
+	return out
+}
+
+// tables is the pod for the source tables.
+func (s situation) tables() tables.Pod {
+	return tables.Pod{
+		Config: s.Config, IfName: s.Key.IfName, InPod: s.InPod, Seen: s.Seen, Main: s.main, Defaults: s.defaults,
+		Mine: s.states, Others: s.otherStates(), Routes: s.Routes,
+	}
+}
+
+// pod is the pod for a real server.
+func (s situation) pod() lvs.Pod {
+	return lvs.Pod{Config: s.Config, Seen: s.Seen, Mine: s.states, Others: s.everyOtherState()}
+}
+
+// Build computes what the attachment shall have. Where its own interface has no network
+// device (a virtual function bound to a userspace driver) there is nothing to do.
 //
 // A wrong configuration is a config.Faults, a pod in no state to be set up wraps
-// ErrState.
+// state.ErrUnfit.
 func Build(in Input) (*Desired, error) {
-	with := withTunnels(in)
-	links, err := attachmentLinks(with)
+	now := situationOf(in)
+	pod := now.pod()
+	now.Seen = pod.WithTunnels()
+	links, err := attachmentLinks(now.Input)
 	if err != nil || len(links) == 0 {
-		return &Desired{Memory: record.Attachment{Key: in.Key}}, err
+		return &Desired{}, err
 	}
-	d := &Desired{}
-	if d.Server, err = realServer(with, in, links); err != nil {
+	server, err := pod.Plan(now.Seen, links[0])
+	if err != nil {
 		return nil, err
 	}
-	if err := d.build(situationOf(with), in, links); err != nil {
+	d, err := now.build(links, server)
+	if err != nil {
 		return nil, err
 	}
+	d.State.Server = server.Remember(pod)
 	return d, nil
 }
 
-// build plans what the attachment's interfaces get. Actual is what was seen, without
-// the tunnels that are to be made.
-func (d *Desired) build(in situation, actual Input, links []fib.Link) (err error) {
-	if d.NICs, err = nics(in, links, d.Server); err != nil {
-		return err
-	}
-	replies, err := d.Server.replyNIC(in, links)
+// build plans what the attachment's interfaces get.
+func (s situation) build(links []fib.Link, server *lvs.Server) (*Desired, error) {
+	d := &Desired{server: server}
+	pod := s.tables()
+	nics, err := pod.Attached(links, server)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := checkState(in, slices.Concat(d.NICs, replies)); err != nil {
-		return err
-	}
-	if d.Settings, err = settingWishes(in.Input, links, d.NICs, d.Server); err != nil {
-		return err
-	}
-	mainWish, err := wishOf(in, d.NICs)
+	replies, err := pod.Replies(links, server)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.wishFor(in, mainWish)
-	d.NICs = append(d.NICs, replies...)
-	if err := numberTables(in, d.NICs); err != nil {
-		return err
+	if err := s.checkState(slices.Concat(nics, replies)); err != nil {
+		return nil, err
 	}
-	for _, n := range d.NICs {
-		d.Rules = append(d.Rules, rules(in.Input, n)...)
-		for _, t := range n.Tables {
-			d.Routes = append(d.Routes, t.Routes...)
-		}
+	wishes, err := s.settingWishes(nics, server)
+	if err != nil {
+		return nil, err
 	}
-	slices.SortStableFunc(d.Rules, ruleOrder)
-	if err := localFirst(in.Seen, d.Rules); err != nil {
-		return err
+	if d.State.Main, err = s.mainOf(nics); err != nil {
+		return nil, err
 	}
-	d.Notes = append(d.Notes, d.Server.notes()...)
-	for _, o := range overruled(in.Seen, d) {
-		d.Notes = append(d.Notes, o.String())
+	d.main = s.decide(d.State.Main, nil)
+	s.rememberOutcome(d.State.Main, d.main)
+	nics = slices.Concat(nics, s.displaced(d.main, nics), replies)
+	if d.left, err = pod.Fill(nics); err != nil {
+		return nil, err
 	}
-	d.reorderings = reorderings(rulesAdded(in.Input, d), settled)
-	d.Memory = memory(in, d)
-	d.Memory.LVS = lvsMemory(actual, d)
-	d.Memory.Wish = mainWish.encode()
-	return nil
-}
-
-// wishFor plans the main table.
-func (d *Desired) wishFor(in situation, w *wish) {
-	others := standingWishes(in.Input)
-	before := defaultTargets(in.originals, others, in.exists)
-	after := before
-	if w != nil {
-		after = defaultTargets(in.originals, append(others, *w), in.exists)
-		d.Notes = w.leftAlone(living(in.Seen, in.originals))
-		d.NICs = append(d.NICs, w.displacedNICs(in)...)
+	for _, n := range nics {
+		d.State.NICs = append(d.State.NICs, state.NIC{
+			Index: n.Link.Index, Name: n.Link.Name, Role: n.Role, Guarded: s.wasGuarded(n.Link.Index), Tables: n.Tables,
+		})
 	}
-	d.Before, d.After = attainable(in.Seen, before), attainable(in.Seen, after)
-	d.Notes = append(d.Notes, unattainable(in.Seen, after, d.NICs)...)
+	d.State.Rules = rules(s.Config, d.State.NICs)
+	if err := s.localFirst(d.State.Rules); err != nil {
+		return nil, err
+	}
+	d.State.Settings = s.remembered(wishes)
+	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State), gatewayNotes(nics), downNotes(nics))
+	return d, nil
 }
 
 // interfaceNames lists the attachment's interfaces, its own first.
@@ -247,7 +194,7 @@ func attachmentLinks(in Input) ([]fib.Link, error) {
 			continue
 		case l.Loopback:
 			if i == 0 {
-				return nil, fmt.Errorf("%w: %s is the loopback device, which needs no routing of its own", ErrState, name)
+				return nil, fmt.Errorf("%w: %s is the loopback device, which needs no routing of its own", state.ErrUnfit, name)
 			}
 			continue
 		}
@@ -256,23 +203,22 @@ func attachmentLinks(in Input) ([]fib.Link, error) {
 	return links, nil
 }
 
-const kindVRF = "vrf"
-
 // checkState refuses what cannot work before anything is written.
-func checkState(in situation, nics []NIC) error {
+func (s situation) checkState(nics []tables.NIC) error {
 	for _, n := range nics {
 		if len(n.Sources) == 0 {
 			continue // the reverse-path filter alone
 		}
 		if !n.Link.Up {
-			return fmt.Errorf("%w: %s is administratively down, and the kernel takes no routes for it: set it up first (ip link set %s up)", ErrState, n.Link.Name, n.Link.Name)
+			return fmt.Errorf("%w: %s is administratively down, and the kernel takes no routes for it: set it up first (ip link set %s up)",
+				state.ErrUnfit, n.Link.Name, n.Link.Name)
 		}
-		if master, ok := in.Seen.LinkAt(n.Link.Master); ok && master.Kind == kindVRF {
+		if master, ok := s.Seen.LinkAt(n.Link.Master); ok && master.Kind == fib.KindVRF {
 			return fmt.Errorf("%w: %s is enslaved to the VRF %s, whose table %d decides for it: symroute can only set its rpFilter (a NIC without addresses)",
-				ErrState, n.Link.Name, master.Name, master.VRFTable)
+				state.ErrUnfit, n.Link.Name, master.Name, master.VRFTable)
 		}
-		for _, s := range n.Sources {
-			if err := unclaimed(in, n, s); err != nil {
+		for _, source := range n.Sources {
+			if err := s.unclaimed(n, source); err != nil {
 				return err
 			}
 		}
@@ -280,142 +226,183 @@ func checkState(in situation, nics []NIC) error {
 	return nil
 }
 
-// unclaimed refuses a source that another NIC holds: a packet from it could
-// leave by one of them only.
-func unclaimed(in situation, n NIC, s Source) error {
-	l := n.Link
-	for _, r := range in.Seen.Rules {
-		if r.From != s.Prefix || !isSource(r) {
+// unclaimed refuses a source that another NIC has: a packet from it could leave by one of
+// them only.
+func (s situation) unclaimed(n tables.NIC, source state.Source) error {
+	var owners map[uint32]string
+	for _, r := range s.Seen.Rules {
+		if r.From != source.Prefix || !state.IsSource(r) || slices.Contains(tablesOf(s.states), r.Table) {
 			continue
 		}
-		if nic := tableOwner(in.Seen.Rules, r.Table); (nic != l.Name || n.replies) && !in.own.tables[r.Table] {
-			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", ErrState, prefixText(s.Prefix), l.Name, nic, r)
+		if owners == nil {
+			owners = s.tableOwners()
+		}
+		owner, known := owners[r.Table]
+		if !known {
+			owner = "another attachment"
+		}
+		if owner != n.Link.Name || n.Role == state.Replies {
+			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", state.ErrUnfit, prefixText(source.Prefix), n.Link.Name, owner, r)
 		}
 	}
-	for _, a := range in.Seen.Addresses {
-		if a.Index == l.Index || !s.Prefix.Contains(a.Prefix.Addr()) {
+	if a, other, ok := s.takenAlong(n.Link.Index, source.Prefix); ok {
+		return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it",
+			state.ErrUnfit, prefixText(source.Prefix), n.Link.Name, a.Prefix.Addr(), other.Name)
+	}
+	return nil
+}
+
+// takenAlong finds an address of another NIC that a source holds and that has no source rule
+// of its own.
+func (s situation) takenAlong(index int, source netip.Prefix) (fib.Address, fib.Link, bool) {
+	var deciding map[netip.Prefix]map[string]bool
+	for _, a := range s.Seen.Addresses {
+		if a.Index == index || !source.Contains(a.Prefix.Addr()) {
 			continue
 		}
-		other, ok := in.Seen.LinkAt(a.Index)
-		meant := other.Loopback || fib.IsHost(s.Prefix) && silent(other) // a VIP, by its own name
-		if ok && !meant && !guarded(in.Input, a, other) {
-			return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it", ErrState, prefixText(s.Prefix), l.Name, a.Prefix.Addr(), other.Name)
+		other, ok := s.Seen.LinkAt(a.Index)
+		meant := other.Loopback || fib.IsHost(source) && lvs.Silent(other) // a VIP, by its own name
+		if !ok || meant {
+			continue
+		}
+		if deciding == nil {
+			deciding = s.deciding()
+		}
+		if !deciding[fib.Host(a.Prefix.Addr())][other.Name] {
+			return a, other, true
+		}
+	}
+	return fib.Address{}, fib.Link{}, false
+}
+
+// deciding are the NICs whose source rules decide for a source. Those of an address come before
+// those of any prefix.
+func (s situation) deciding() map[netip.Prefix]map[string]bool {
+	owners := s.tableOwners()
+	out := map[netip.Prefix]map[string]bool{}
+	for _, r := range s.Seen.Rules {
+		if !state.IsSource(r) {
+			continue
+		}
+		if out[r.From] == nil {
+			out[r.From] = map[string]bool{}
+		}
+		out[r.From][owners[r.Table]] = true
+	}
+	return out
+}
+
+// tableOwners names the NICs that source tables are for, by their records, else by the rules
+// for sockets bound to them.
+func (s situation) tableOwners() map[uint32]string {
+	owners := map[uint32]string{}
+	for _, o := range s.otherStates() {
+		for _, n := range o.NICs {
+			name := n.Name
+			if l, there := s.Seen.LinkAt(n.Index); there {
+				name = l.Name
+			}
+			for _, t := range n.Tables {
+				owners[t.Number] = name
+			}
+		}
+	}
+	for _, r := range s.Seen.Rules {
+		if _, known := owners[r.Table]; !known && state.IsBound(r) {
+			owners[r.Table] = r.OIF
+		}
+	}
+	return owners
+}
+
+// localFirst makes sure that packets to the pod's own addresses are seen as such before our
+// rules are asked.
+func (s situation) localFirst(ours []fib.Rule) error {
+	for _, f := range fib.Families() {
+		i := slices.IndexFunc(ours, func(r fib.Rule) bool { return r.Family == f && r.Action == fib.Goto })
+		if i < 0 {
+			continue
+		}
+		if !localAhead(s.Seen, f, ours[i].Priority) {
+			return fmt.Errorf("%w: no %s rule \"from all lookup local\" stands before priority %d: ours would send the pod's own traffic out",
+				state.ErrUnfit, f, ours[i].Priority)
 		}
 	}
 	return nil
 }
 
-// guarded reports whether an address has a source rule of its own NIC, which
-// stands before that of any prefix of ours.
-func guarded(in Input, a fib.Address, nic fib.Link) bool {
-	return slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
-		return isSource(r) && r.Priority <= in.Config.Priority && r.From == fib.Host(a.Prefix.Addr()) && tableOwner(in.Seen.Rules, r.Table) == nic.Name
+func localAhead(seen *fib.Snapshot, f fib.Family, priority uint32) bool {
+	return slices.ContainsFunc(seen.Rules, func(r fib.Rule) bool {
+		return r.Family == f && r.Plain() && !r.From.IsValid() && !r.To.IsValid() && r.IIF == "" && r.OIF == "" &&
+			r.Action == fib.Lookup && r.Table == state.LocalTable && r.Priority < priority
 	})
 }
 
-// localFirst makes sure that packets to the pod's own addresses are seen as
-// such before our rules are asked.
-func localFirst(s *fib.Snapshot, ours []fib.Rule) error {
-	for _, f := range fib.Families() {
-		first := slices.IndexFunc(ours, func(r fib.Rule) bool { return r.Family == f })
-		if first < 0 {
-			continue
-		}
-		ahead := slices.ContainsFunc(s.Rules, func(r fib.Rule) bool {
-			return r.Family == f && r.Plain() && !r.From.IsValid() && !r.To.IsValid() && r.IIF == "" && r.OIF == "" &&
-				r.Action == fib.Lookup && r.Table == localTable && r.Priority < ours[first].Priority
-		})
-		if !ahead {
-			return fmt.Errorf("%w: no %s rule \"from all lookup local\" stands before priority %d: ours would send the pod's own traffic out", ErrState, f, ours[first].Priority)
+// gatewayNotes tells of the attachment's NICs for which no gateway is known.
+func gatewayNotes(nics []tables.NIC) []string {
+	var notes []string
+	for _, n := range nics {
+		known := slices.ContainsFunc(n.Sources, func(x state.Source) bool { return len(x.Exit) > 0 })
+		if n.Role == state.Attached && len(n.Sources) > 0 && !known {
+			notes = append(notes, fmt.Sprintf("no gateway of %s is known: what its addresses send reaches no further than its own subnets; name one in \"gateways\"", n.Link.Name))
 		}
 	}
-	return nil
+	return notes
 }
 
-// memory is what has to be remembered of the plan. What an earlier ADD of the
-// same attachment remembers is older, so it stays.
-func memory(in situation, d *Desired) record.Attachment {
-	m := record.Attachment{Key: in.Key, Earlier: in.earlier()}
-	m.Settings = map[string]record.Setting{}
-	for _, key := range settingKeys() {
-		if s := settingMemory(in.Input, key, d.Settings[key]); !s.Empty() {
-			m.Settings[key] = s
+// downNotes tells of the displaced NICs that are down, which is no reason for ADD to fail.
+func downNotes(nics []tables.NIC) []string {
+	var notes []string
+	for _, n := range nics {
+		if n.Role == state.Displaced && !n.Link.Up {
+			notes = append(notes, fmt.Sprintf("%s is down: its source table stays empty until ADD is repeated with it up", n.Link.Name))
 		}
 	}
-	for _, n := range d.NICs {
-		if n.displaced {
-			m.Displaced = append(m.Displaced, n.Link.Index)
-		}
-		for _, t := range n.Tables {
-			m.Tables = append(m.Tables, t.Number)
-		}
-		for _, s := range n.Sources {
-			m.Sources = append(m.Sources, s.Prefix)
-		}
-	}
-	m.Main = rememberedMain(in, d.NICs)
-	for _, r := range lostInMove(in.Input) {
-		m.Moving = append(m.Moving, fib.EncodeRoute(r))
-	}
-	m.Order = rememberedOrder(in.Input, d)
-	for _, f := range fib.Families() {
-		// One that is not put in, because its NIC is down, CHECK will not miss.
-		if len(ofFamily(living(in.Seen, in.originals), f)) > 0 && len(ofFamily(d.After, f)) > 0 {
-			m.MainDefaults = append(m.MainDefaults, f)
-		}
-	}
-	return m
+	return notes
 }
 
-// String prints the plan as iproute2 would print the state.
-func (d *Desired) String() string {
-	var b strings.Builder
-	for _, r := range d.Rules {
-		fmt.Fprintf(&b, "%s\n", commandOf("rule", r.Family, r.String()))
-	}
-	for _, r := range d.Routes {
-		fmt.Fprintf(&b, "%s\n", commandOf("route", r.Family, r.String()))
-	}
-	for _, r := range d.Before {
-		if !slices.ContainsFunc(d.After, r.Equal) {
-			fmt.Fprintf(&b, "main: - %s\n", commandOf("route", r.Family, r.String()))
+// remembered is the wishes for settings with what has to be put back.
+func (s situation) remembered(wishes map[string]settings.Wish) settings.Memories {
+	out := settings.Memories{}
+	for _, key := range settings.Keys() {
+		if m := settings.Remember(s.Seen, key, wishes[key], memories(s.states), record.Settings(s.Others)); !m.Empty() {
+			out[key] = m
 		}
 	}
-	for _, r := range d.After {
-		if !slices.ContainsFunc(d.Before, r.Equal) {
-			fmt.Fprintf(&b, "main: + %s\n", commandOf("route", r.Family, r.String()))
-		}
-	}
-	for _, w := range d.Settings[fib.RPFilter].Devices {
-		fmt.Fprintf(&b, "rp_filter %s: effectively %s\n", w.Name, modeText(w.Value))
-	}
-	for _, key := range settingKeys() {
-		if key == fib.RPFilter {
-			continue
-		}
-		for _, w := range d.Settings[key].Devices {
-			fmt.Fprintf(&b, "%s %s=%d\n", w.Name, key, w.Value)
-		}
-		if least := d.Settings[key].Least; least > 0 {
-			fmt.Fprintf(&b, "every NIC %s>=%d\n", key, least)
-		}
-	}
-	if d.Server != nil {
-		for _, v := range d.Server.VIPs {
-			fmt.Fprintf(&b, "VIP %s dev %s\n", v, d.Server.deviceName(v.Index))
-		}
-	}
-	for _, n := range d.Notes {
-		fmt.Fprintf(&b, "note: %s\n", n)
-	}
-	return b.String()
+	return out
 }
 
-func commandOf(object string, f fib.Family, text string) string {
-	if f == fib.V6 {
-		return "-6 " + object + " " + text
+func memories(states []state.State) []settings.Memories {
+	var out []settings.Memories
+	for _, s := range states {
+		out = append(out, s.Settings)
 	}
-	return "-4 " + object + " " + text
+	return out
+}
+
+// tablesOf lists the tables of all states.
+func tablesOf(states []state.State) []uint32 {
+	var out []uint32
+	for _, s := range states {
+		out = append(out, s.Tables()...)
+	}
+	return out
+}
+
+// Tables lists the source tables for the observer to read: those that the attachment has, and
+// those of the NIC that replies leave by.
+func Tables(in Input) []uint32 {
+	var out []uint32
+	if in.Mine != nil {
+		out = tablesOf(in.Mine.States())
+	}
+	if in.Config != nil && in.Config.LVS != nil && in.Config.LVS.ReplyBy != "" {
+		if l, ok := in.Seen.Link(in.Config.LVS.ReplyBy); ok {
+			out = append(out, tables.ReplyTables(in.otherStates(), l.Index)...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(slices.DeleteFunc(out, state.Reserved))
 }
 
 // prefixText prints an address as such, and a prefix with its length.
@@ -426,12 +413,6 @@ func prefixText(p netip.Prefix) string {
 	return p.String()
 }
 
-func linkNames(s *fib.Snapshot) string {
-	var names []string
-	for _, l := range s.Links {
-		names = append(names, l.Name)
-	}
-	return strings.Join(names, ", ")
+func ofFamily(routes []fib.Route, f fib.Family) []fib.Route {
+	return slices.DeleteFunc(slices.Clone(routes), func(r fib.Route) bool { return r.Family != f })
 }
-
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -19,15 +19,23 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"viaMain": ["10.96.0.0/12", "2001:db8:40::/48", "10.244.0.0/16"]`, prev: dualResult},
 			only:       "rule",
 			want: `
-				-4 rule 32765: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-				-4 rule 32765: from 10.20.30.5 to 10.244.0.0/16 lookup main proto 73
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-6 rule 32765: from 2001:db8:30::5 to 2001:db8:40::/48 lookup main proto 73
-				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::5 unreachable proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40011: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+				-4 rule 40011: from 10.20.30.5 to 10.244.0.0/16 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-6 rule 40011: from 2001:db8:30::5 to 2001:db8:40::/48 lookup main proto 73
+				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 40015: from 2001:db8:30::5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-6 rule 32765: from 2001:db8:30::5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
+				-6 rule 32765: from all oif net1 goto 40000 proto 73
+				shared: + -4 rule 40000: from all nop proto 73
+				shared: + -6 rule 40000: from all nop proto 73`,
 		},
 		{
 			name:       "noGateway main: nothing is refused",
@@ -35,10 +43,20 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"noGateway": "main"`, prev: dualResult},
 			only:       "rule",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 lookup main proto 73
+				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 40015: from 2001:db8:30::5 lookup main proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-6 rule 32765: from 2001:db8:30::5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
+				-6 rule 32765: from all oif net1 goto 40000 proto 73
+				shared: + -4 rule 40000: from all nop proto 73
+				shared: + -6 rule 40000: from all nop proto 73`,
 		},
 		{
 			name:       "the lowest priority",
@@ -46,10 +64,14 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"priority": 4, "viaMain": ["10.96.0.0/12"]`, prev: resultOf},
 			only:       "rule",
 			want: `
-				-4 rule 4: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
-				-4 rule 4: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 4: from all oif net1 lookup 7300 proto 73
-				-4 rule 4: from 10.20.30.5 unreachable proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40011: from 10.20.30.5 to 10.96.0.0/12 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 4: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 4: from all oif net1 goto 40000 proto 73
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "sources: an address that is there anyway, others, and prefixes; the more specific first",
@@ -60,13 +82,13 @@ func ruleScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.0.0/16 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::/64 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40172: from 10.20.0.0/16 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.73.29 lookup 7300 proto 73
+				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73
+				-6 rule 40652: from 2001:db8:30::/64 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
@@ -85,12 +107,12 @@ func ruleScenarios() []scenario {
 			},
 			only: "lookup 730",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.31.5 lookup 7301 proto 73
-				-4 rule 32765: from 10.20.31.29 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.73.29 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 40012: from 10.20.31.5 lookup 7301 proto 73
+				-4 rule 40012: from 10.20.31.29 lookup 7301 proto 73`,
 		},
 		{
 			name: "a configured source, and nothing else of its family",
@@ -101,11 +123,15 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"sources": ["2001:db8:30::/64"]`, prev: resultOf},
 			only:       "-6",
 			want: `
-				-6 rule 32765: from 2001:db8:30::/64 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73
-				-6 rule 32765: from 2001:db8:30::/64 unreachable proto 73
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 40652: from 2001:db8:30::/64 lookup 7300 proto 73
+				-6 rule 40655: from 2001:db8:30::/64 unreachable proto 73
+				-6 rule 32765: from 2001:db8:30::/64 goto 40000 proto 73
+				-6 rule 32765: from all oif net1 goto 40000 proto 73
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
-				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
+				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024
+				shared: + -6 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "a configured source goes by configured gateways of its own family",
@@ -124,9 +150,9 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"sources": ["10.244.0.0/16"]`, prev: resultOf},
 			only:       "lookup 730",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7301 proto 73
-				-4 rule 32765: from 10.244.0.0/16 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7301 proto 73
+				-4 rule 40172: from 10.244.0.0/16 lookup 7301 proto 73`,
 		},
 		{
 			name:       "an address stands ahead of a prefix that another attachment has already",
@@ -136,8 +162,8 @@ func ruleScenarios() []scenario {
 			attachment: attachment{prev: resultOf},
 			only:       "lookup 730",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7301 proto 73`,
 		},
 		{
 			name: "a source may be on lo: a VIP",
@@ -148,9 +174,9 @@ func ruleScenarios() []scenario {
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`, prev: resultOf},
 			only:       "lookup 730",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.73.29 lookup 7300 proto 73`,
 		},
 	}
 }
@@ -205,14 +231,30 @@ func TestState(t *testing.T) {
 			pod:        second,
 			earlier:    []attachment{{ifname: "eth0", conf: `"sources": ["10.20.73.29"]`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`, prev: resultOf},
-			want:       state + `the source 10.20.73.29 of net1 belongs to eth0 already (rule "32765: from 10.20.73.29 lookup 7300 proto 73")`,
+			want:       state + `the source 10.20.73.29 of net1 belongs to eth0 already (rule "40012: from 10.20.73.29 lookup 7300 proto 73")`,
 		},
 		{
 			name:       "the prefix belongs to the attachment of another NIC",
 			pod:        second,
 			earlier:    []attachment{{ifname: "eth0", conf: `"sources": ["10.21.0.0/16"]`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: attachment{conf: `"sources": ["10.21.0.0/16"]`, prev: resultOf},
-			want:       state + `the source 10.21.0.0/16 of net1 belongs to eth0 already (rule "32765: from 10.21.0.0/16 lookup 7300 proto 73")`,
+			want:       state + `the source 10.21.0.0/16 of net1 belongs to eth0 already (rule "40172: from 10.21.0.0/16 lookup 7300 proto 73")`,
+		},
+		{
+			name: "the source belongs to a NIC of which nothing is remembered",
+			pod: second + `
+				-4 rule 40012: from 10.20.73.29 lookup 7400 proto 73
+				-4 rule 49000: from all oif eth0 lookup 7400 proto 73`,
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`, prev: resultOf},
+			want:       state + `the source 10.20.73.29 of net1 belongs to eth0 already (rule "40012: from 10.20.73.29 lookup 7400 proto 73")`,
+		},
+		{
+			name: "the source belongs to nobody knows whom",
+			pod: second + `
+				-4 rule 40012: from 10.20.73.29 lookup 7400 proto 73`,
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`, prev: resultOf},
+			want: state + `the source 10.20.73.29 of net1 belongs to another attachment already ` +
+				`(rule "40012: from 10.20.73.29 lookup 7400 proto 73")`,
 		},
 		{
 			name: "no local rule at all",

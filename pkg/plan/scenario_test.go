@@ -3,17 +3,20 @@ package plan_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // attachment is one invocation's part: what the runtime hands to the plugin.
@@ -31,7 +34,7 @@ type scenario struct {
 	late    string       // a NIC that comes after them
 	attachment
 	only       string // compare just the lines that hold this
-	want       string // the plan, as iproute2 would print the state
+	want       string // the plan, see planText
 	deviations string // what CHECK finds all the same, right after ADD
 }
 
@@ -41,8 +44,7 @@ func runScenarios(t *testing.T, scenarios []scenario) {
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			p := s.start(t)
-			d := p.build(s.attachment)
-			got := lines(d.String())
+			got := p.planText(s.attachment)
 			if s.only != "" {
 				got = slices.DeleteFunc(got, func(line string) bool { return !strings.Contains(line, s.only) })
 			}
@@ -50,6 +52,41 @@ func runScenarios(t *testing.T, scenarios []scenario) {
 		})
 	}
 }
+
+// planText prints the plan for an attachment: its state, as iproute2 would print it, and then
+//
+//	shared: + -4 rule 49999: from all lookup 7300 proto 73   what changes of the rules that all share
+//	main: - -4 route default via 10.20.30.1 dev net1         what changes of main's defaults
+//	note: ...                                                what the operator is told
+func (p *pod) planText(a attachment) []string {
+	p.t.Helper()
+	in := p.input(a)
+	d := p.buildFrom(in)
+	out := lines(d.State.String())
+	for _, c := range plan.Changes(in, d) {
+		switch c := c.(type) {
+		case change.AddRule:
+			if isShared(c.Rule) {
+				out = append(out, fmt.Sprintf("shared: + %s rule %s", option(c.Rule.Family), c.Rule))
+			}
+		case change.DelRule:
+			if isShared(c.Rule) {
+				out = append(out, fmt.Sprintf("shared: - %s rule %s", option(c.Rule.Family), c.Rule))
+			}
+		case change.AddToMain:
+			out = append(out, "main: + "+routeText(c.Route))
+		case change.DelFromMain:
+			out = append(out, "main: - "+routeText(c.Route))
+		}
+	}
+	for _, note := range d.Notes {
+		out = append(out, "note: "+note)
+	}
+	return out
+}
+
+// isShared reports whether a rule is one of those that all attachments share.
+func isShared(r fib.Rule) bool { return state.IsAnchor(r) || state.IsGuard(r) || state.IsFallback(r) }
 
 // compare compares texts line by line.
 func compare(t *testing.T, what string, want, got []string) {
@@ -114,36 +151,61 @@ func (a attachment) parse(t *testing.T) *config.Config {
 }
 
 // removal is what a plan to take an attachment back depends on.
-func (p *pod) removal(key record.Key) plan.Input {
-	in := plan.Input{Key: key, Seen: p.kernel.observe(unix.RT_TABLE_MAIN), Vacant: p.kernel.vacant}
-	in.Mine, in.Others = record.Find(slices.Clone(p.records), key)
-	in.Seen = p.kernel.observe(append([]uint32{unix.RT_TABLE_MAIN}, plan.Tables(in)...)...)
+func (p *pod) removal(a attachment) plan.Input {
+	in := plan.Input{Key: a.key(), Routes: p.kernel.table}
+	in.Mine, in.Others = record.Find(slices.Clone(p.records), in.Key)
+	p.observe(&in)
+	if in.Mine == nil {
+		if in.Mine = plan.Recover(in, p.kernel.observe().Routes); in.Mine != nil {
+			p.observe(&in)
+		}
+	}
 	return in
 }
 
 // input is what a plan for an attachment depends on.
 func (p *pod) input(a attachment) plan.Input {
 	p.t.Helper()
-	in := p.removal(a.key())
-	in.Config = a.parse(p.t)
-	in.Seen = p.kernel.observe(append([]uint32{unix.RT_TABLE_MAIN}, plan.Tables(in)...)...)
-	for _, itf := range in.Config.Prev.Interfaces {
-		in.InPod = append(in.InPod, itf.Sandbox != "")
+	in := p.check(a)
+	if in.Mine == nil {
+		if in.Mine = plan.Recover(in, nil); in.Mine != nil {
+			p.observe(&in)
+		}
 	}
 	return in
 }
 
-// check is what a plan to compare with depends on.
+// check is what CHECK depends on.
 func (p *pod) check(a attachment) plan.Input {
 	p.t.Helper()
-	in := p.input(a)
-	in.Then = plan.RememberedMain(in.Seen, in.Mine)
+	in := plan.Input{Config: a.parse(p.t), Key: a.key(), Routes: p.kernel.table}
+	in.Mine, in.Others = record.Find(slices.Clone(p.records), in.Key)
+	for _, itf := range in.Config.Prev.Interfaces {
+		in.InPod = append(in.InPod, itf.Sandbox != "")
+	}
+	p.observe(&in)
 	return in
+}
+
+// observe looks at as much of the pod as the plugin does.
+func (p *pod) observe(in *plan.Input) {
+	in.Seen = p.kernel.observe(state.MainTable)
+	in.Seen = p.kernel.observe(append([]uint32{state.MainTable}, plan.Tables(*in)...)...)
+	if !plan.ReadsARP(*in) {
+		for _, at := range []*fib.Settings{&in.Seen.All, &in.Seen.Default} {
+			*at = fib.Settings{RPFilter: at.RPFilter}
+		}
+	}
 }
 
 func (p *pod) build(a attachment) *plan.Desired {
 	p.t.Helper()
-	d, err := plan.Build(p.input(a))
+	return p.buildFrom(p.input(a))
+}
+
+func (p *pod) buildFrom(in plan.Input) *plan.Desired {
+	p.t.Helper()
+	d, err := plan.Build(in)
 	if err != nil {
 		p.t.Fatalf("Build: %v", err)
 	}
@@ -170,26 +232,27 @@ func (p *pod) forget(key record.Key) {
 }
 
 // begin remembers an attachment and returns the changes for it, as ADD does.
-func (p *pod) begin(a attachment) []plan.Op {
+func (p *pod) begin(a attachment) []change.Change {
 	p.t.Helper()
 	in := p.input(a)
-	d, err := plan.Build(in)
-	if err != nil {
-		p.t.Fatalf("Build: %v", err)
-	}
-	if len(d.NICs) == 0 {
+	d := p.buildFrom(in)
+	if len(d.State.NICs) == 0 {
 		return nil
 	}
-	p.remember(d.Memory)
+	r := record.Attachment{Version: record.Version, Key: in.Key, State: d.State}
+	if in.Mine != nil {
+		r.Lost, r.Earlier = in.Mine.Lost, append(slices.Clone(in.Mine.Earlier), in.Mine.State)
+	}
+	p.remember(r)
 	return plan.Changes(in, d)
 }
 
 // apply carries changes out, none of which the kernel may refuse.
-func (p *pod) apply(ops []plan.Op) {
+func (p *pod) apply(changes []change.Change) {
 	p.t.Helper()
-	for i, op := range ops {
-		if err := p.kernel.apply(op); err != nil {
-			p.t.Fatalf("step %d of %d, %s: %v", i+1, len(ops), op, err)
+	for i, c := range changes {
+		if err := p.kernel.apply(c); err != nil {
+			p.t.Fatalf("step %d of %d, %s: %v", i+1, len(changes), c, err)
 		}
 	}
 }
@@ -205,44 +268,37 @@ func (p *pod) add(a attachment) {
 func (p *pod) settle(a attachment) {
 	p.t.Helper()
 	if mine, _ := record.Find(p.records, a.key()); mine != nil {
-		p.remember(mine.Settled())
+		settled := *mine
+		settled.Earlier = nil
+		p.remember(settled)
 	}
 }
 
 // del is a DEL that goes through.
 func (p *pod) del(a attachment) {
 	p.t.Helper()
-	for _, state := range p.states(a) {
-		p.apply(p.leaveFrom(a, state))
-	}
+	p.revert(p.leave(a))
 	p.forget(a.key())
 }
 
-// states are those that an attachment may be in; nil: nothing is remembered.
-func (p *pod) states(a attachment) []*record.Attachment {
-	mine, _ := record.Find(p.records, a.key())
-	if mine == nil {
-		return []*record.Attachment{nil}
-	}
-	var out []*record.Attachment
-	for _, state := range mine.States() {
-		out = append(out, &state)
-	}
-	return out
-}
-
-// leaveFrom returns the changes that take one state of an attachment back.
-func (p *pod) leaveFrom(a attachment, state *record.Attachment) []plan.Op {
+// revert carries out what takes an attachment back. A default cannot come back to a NIC that is
+// down: of that DEL tells, and goes on (kernel.ErrNoReturn).
+func (p *pod) revert(changes []change.Change) {
 	p.t.Helper()
-	in := p.removal(a.key())
-	in.Mine = state
-	return plan.Removal(in)
+	p.apply(slices.DeleteFunc(changes, func(c change.Change) bool {
+		back, ok := c.(change.AddToMain)
+		return ok && !slices.ContainsFunc(p.kernel.links, func(l fib.Link) bool { return l.Index == back.Route.Hops[0].Index && l.Up })
+	}))
 }
 
 // leave returns the changes that take an attachment back, as DEL does.
-func (p *pod) leave(a attachment) []plan.Op {
+func (p *pod) leave(a attachment) []change.Change {
 	p.t.Helper()
-	return plan.Removal(p.removal(a.key()))
+	in := p.removal(a)
+	if in.Mine == nil {
+		return nil
+	}
+	return plan.Removal(in)
 }
 
 // same compares the pod with what it was.
@@ -276,8 +332,8 @@ func runRefusals(t *testing.T, refusals []refusal) {
 			if diff := cmp.Diff(r.faults, faultPaths(err)); diff != "" {
 				t.Errorf("faults (-want +got):\n%s", diff)
 			}
-			if isState := errors.Is(err, plan.ErrState); isState != (r.faults == nil) {
-				t.Errorf("errors.Is(err, ErrState) is %t", isState)
+			if isState := errors.Is(err, state.ErrUnfit); isState != (r.faults == nil) {
+				t.Errorf("errors.Is(err, ErrUnfit) is %t", isState)
 			}
 		})
 	}

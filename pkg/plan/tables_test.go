@@ -229,15 +229,18 @@ func nicScenarios() []scenario {
 				prev: resultOf,
 			},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7301 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7301 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7301 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7301 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7301 proto 73
-				rp_filter net1: effectively loose (2)
 				net1 arp_ignore=1
 				net1 arp_announce=2
-				net1 arp_filter=1`,
+				net1 arp_filter=1
+				rp_filter net1: effectively loose (2)`,
 		},
 		{
 			name: "several NICs in one result",
@@ -263,17 +266,24 @@ func nicScenarios() []scenario {
 					"routes": [{"dst": "172.16.0.0/12", "gw": "10.20.30.9"}]}`,
 			},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.31.5 lookup 7301 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32765: from all oif net2 lookup 7301 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
-				-4 rule 32765: from 10.20.31.5 unreachable proto 73
-				-6 rule 32765: from 2001:db8:31::5 lookup 7301 proto 73
-				-6 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
-				-6 rule 32765: from all oif net2 lookup 7301 proto 73
-				-6 rule 32765: from 2001:db8:31::5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net2 lookup 7301 proto 73
+				-4 rule 49002: from all oif net2 lookup main proto 73
+				-6 rule 49000: from all oif net2 lookup 7301 proto 73
+				-6 rule 49002: from all oif net2 lookup main proto 73
+				-4 rule 40012: from 10.20.31.5 lookup 7301 proto 73
+				-4 rule 40015: from 10.20.31.5 unreachable proto 73
+				-6 rule 40012: from 2001:db8:31::5 lookup 7301 proto 73
+				-6 rule 40015: from 2001:db8:31::5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
+				-4 rule 32765: from 10.20.31.5 goto 40000 proto 73
+				-6 rule 32765: from 2001:db8:31::5 goto 40000 proto 73
+				-4 rule 32765: from all oif net2 goto 40000 proto 73
+				-6 rule 32765: from all oif net2 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-4 route 172.16.0.0/12 via 10.20.30.9 dev net1 table 7300 proto 73
@@ -281,14 +291,17 @@ func nicScenarios() []scenario {
 				-6 route 2001:db8:31::/64 dev net2 table 7301 proto 73 metric 256
 				-6 route fe80::/64 dev net2 table 7301 proto 73 metric 256
 				-4 route default via 10.20.31.1 dev net2 table 7301 proto 73
-				rp_filter net1: effectively loose (2)
-				rp_filter net2: effectively loose (2)
+				net2 keep_addr_on_down=1
 				net1 arp_ignore=1
 				net2 arp_ignore=1
 				net1 arp_announce=2
 				net2 arp_announce=2
 				net1 arp_filter=1
-				net2 arp_filter=1`,
+				net2 arp_filter=1
+				rp_filter net1: effectively loose (2)
+				rp_filter net2: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73
+				shared: + -6 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "of several NICs, each gets the routes whose gateways it is connected to",
@@ -324,11 +337,22 @@ func nicScenarios() []scenario {
 			},
 			only: "7300 proto 73",
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from 192.0.2.7 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40012: from 192.0.2.7 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73`,
+		},
+		{
+			name: "lo in the result is nobody's concern",
+			pod:  second,
+			attachment: attachment{prev: `{
+				"interfaces": [{"name": "net1", "sandbox": "/pod"}, {"name": "lo", "sandbox": "/pod"}],
+				"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1", "interface": 0}, {"address": "192.0.2.7/32", "interface": 1}]}`},
+			only: "lookup 7300",
+			want: `
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73`,
 		},
 		{
 			name: "no such netdev",
@@ -365,12 +389,16 @@ func nicScenarios() []scenario {
 				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`,
 			},
 			want: `
-				-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from 10.20.30.5 unreachable proto 73
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
+				-4 rule 40015: from 10.20.30.5 unreachable proto 73
+				-4 rule 32765: from 10.20.30.5 goto 40000 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
-				rp_filter net1: effectively loose (2)`,
+				rp_filter net1: effectively loose (2)
+				shared: + -4 rule 40000: from all nop proto 73`,
 		},
 		{
 			name: "a link-local address needs no rule",
@@ -380,8 +408,9 @@ func nicScenarios() []scenario {
 			attachment: attachment{prev: `{"ips": [{"address": "fe80::5/64"}, {"address": "2001:db8:30::5/64", "gateway": "fe80::1"}]}`},
 			only:       "lookup",
 			want: `
-				-6 rule 32765: from 2001:db8:30::5 lookup 7300 proto 73
-				-6 rule 32765: from all oif net1 lookup 7300 proto 73`,
+				-6 rule 49000: from all oif net1 lookup 7300 proto 73
+				-6 rule 49002: from all oif net1 lookup main proto 73
+				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73`,
 		},
 		{
 			name:       "an address that the kernel does not have yet is not preferred",
@@ -414,6 +443,14 @@ func nicScenarios() []scenario {
 
 func TestNICs(t *testing.T) { runScenarios(t, nicScenarios()) }
 
+// TestOverruledARP has all answer for less than an isolated NIC should: of that ADD tells.
+func TestOverruledARP(t *testing.T) {
+	p := newPod(t, second)
+	p.kernel.all.ARPIgnore = 2
+	compare(t, "notes", []string{"the effective arp_ignore of net1: want 1, got 2; decided by conf/all/arp_ignore, the larger"},
+		p.build(attachment{conf: `"arp": "isolate"`, prev: resultOf}).Notes)
+}
+
 // numberScenarios tell how tables are numbered.
 func numberScenarios() []scenario {
 	return []scenario{
@@ -425,14 +462,20 @@ func numberScenarios() []scenario {
 				-6 route 2001:db8:ff::/48 dev eth0 table 7301`,
 			attachment: attachment{prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32765: from all oif net1 lookup 7303 proto 73`,
+			want: `
+				-4 rule 49000: from all oif net1 lookup 7303 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 		{
 			name:       "the number that the configuration asks for",
 			pod:        second,
 			attachment: attachment{conf: `"table": 100`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32765: from all oif net1 lookup 100 proto 73`,
+			want: `
+				-4 rule 49000: from all oif net1 lookup 100 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 		{
 			name: "and the next free ones behind it, past the kernel's own",
@@ -448,9 +491,11 @@ func numberScenarios() []scenario {
 				{"address": "10.20.32.5/24", "gateway": "10.20.32.1"}]}`},
 			only: "oif",
 			want: `
-				-4 rule 32765: from all oif net1 lookup 252 proto 73
-				-4 rule 32765: from all oif net1 lookup 257 proto 73
-				-4 rule 32765: from all oif net1 lookup 258 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 252 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 49000: from all oif net1 lookup 257 proto 73
+				-4 rule 49000: from all oif net1 lookup 258 proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 		{
 			name:       "the one that the NIC has already",
@@ -458,7 +503,10 @@ func numberScenarios() []scenario {
 			earlier:    []attachment{{ifname: "eth0", prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}, {prev: resultOf}},
 			attachment: attachment{prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32765: from all oif net1 lookup 7302 proto 73`,
+			want: `
+				-4 rule 49000: from all oif net1 lookup 7302 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 		{
 			name: "the ones that the NICs have already, with one more",
@@ -476,10 +524,13 @@ func numberScenarios() []scenario {
 				"ips": [{"address": "10.20.30.5/24", "interface": 0}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1", "interface": 0}, {"address": "10.20.32.5/24", "interface": 1}]}`},
 			only: "oif",
 			want: `
-				-4 rule 32765: from all oif net1 lookup 7300 proto 73
-				-4 rule 32765: from all oif net1 lookup 7302 proto 73
-				-4 rule 32765: from all iif net1 oif net1 lookup 7301 proto 73
-				-4 rule 32765: from all oif net2 lookup 7301 proto 73`,
+				-4 rule 49000: from all oif net1 lookup 7300 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 49000: from all oif net1 lookup 7302 proto 73
+				-4 rule 49000: from all oif net2 lookup 7301 proto 73
+				-4 rule 49002: from all oif net2 lookup main proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73
+				-4 rule 32765: from all oif net2 goto 40000 proto 73`,
 		},
 		{
 			name:       "another than it has, where the configuration now asks for that",
@@ -487,7 +538,10 @@ func numberScenarios() []scenario {
 			earlier:    []attachment{{prev: resultOf}},
 			attachment: attachment{conf: `"table": 100`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32765: from all oif net1 lookup 100 proto 73`,
+			want: `
+				-4 rule 49000: from all oif net1 lookup 100 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 		{
 			name:       "the same that the configuration asked for before",
@@ -495,7 +549,10 @@ func numberScenarios() []scenario {
 			earlier:    []attachment{{conf: `"table": 100`, prev: resultOf}},
 			attachment: attachment{conf: `"table": 100`, prev: resultOf},
 			only:       "oif",
-			want:       `-4 rule 32765: from all oif net1 lookup 100 proto 73`,
+			want: `
+				-4 rule 49000: from all oif net1 lookup 100 proto 73
+				-4 rule 49002: from all oif net1 lookup main proto 73
+				-4 rule 32765: from all oif net1 goto 40000 proto 73`,
 		},
 	}
 }
@@ -505,6 +562,17 @@ func TestNumbers(t *testing.T) { runScenarios(t, numberScenarios()) }
 func TestNumberInUse(t *testing.T) {
 	asked := attachment{conf: `"table": 100`, prev: resultOf}
 	runRefusals(t, []refusal{
+		{
+			name: "by nobody, but there are no more behind it",
+			pod: `
+				net1
+				10.20.30.5/24
+				10.20.31.5/24`,
+			attachment: attachment{conf: `"table": 4294967295`, prev: `{"ips": [
+				{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`},
+			faults: []string{"table"},
+			want:   `table: leaves no room for all tables: name a smaller number, or none`,
+		},
 		{
 			name:       "by a rule",
 			pod:        second + `-4 rule 200: from 192.0.2.1 lookup 100`,
@@ -532,7 +600,7 @@ func TestNumberInUse(t *testing.T) {
 			earlier:    []attachment{{ifname: "eth0", conf: `"table": 100`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
 			attachment: asked,
 			faults:     []string{"table"},
-			want:       `table: 100 is in use by the rule "32765: from all oif eth0 lookup 100 proto 73": name a free one, or none`,
+			want:       `table: 100 is in use by the rule "40012: from 10.244.0.5 lookup 100 proto 73": name a free one, or none`,
 		},
 	})
 }

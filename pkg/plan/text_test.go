@@ -30,7 +30,7 @@ import (
 // route, each NIC with IPv6 that of fe80::/64.
 func parsePod(t *testing.T, text string) *fib.Snapshot {
 	t.Helper()
-	p := podParser{t: t, seen: &fib.Snapshot{Links: []fib.Link{{Index: 1, Name: "lo", Up: true, Loopback: true, HasIPv4: true, IPv6: true}}}}
+	p := podParser{t: t, seen: &fib.Snapshot{Links: []fib.Link{{Index: 1, Name: "lo", Up: true, Loopback: true, HasIPv4: true, HasIPv6: true, IPv6: true}}}}
 	for _, line := range []string{
 		"-4 rule 0: from all lookup local",
 		"-4 rule 32766: from all lookup main",
@@ -94,7 +94,7 @@ func (p *podParser) line(line string) {
 func (p *podParser) link(words []string) {
 	p.t.Helper()
 	last := p.seen.Links[len(p.seen.Links)-1]
-	l := fib.Link{Index: last.Index + 1, Name: words[0], Up: true, HasIPv4: true, IPv6: true, Kind: "veth"}
+	l := fib.Link{Index: last.Index + 1, Name: words[0], Up: true, HasIPv4: true, HasIPv6: true, IPv6: true, Kind: "veth"}
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {
@@ -104,6 +104,8 @@ func (p *podParser) link(words []string) {
 			l.HasIPv4 = false
 		case "noipv6":
 			l.IPv6 = false
+		case "keep_addr_on_down":
+			l.KeepAddrOnDown = number(p.t, value)
 		case "master":
 			master, ok := p.seen.Link(value)
 			if !ok {
@@ -189,34 +191,24 @@ func (w *words) family(object string) fib.Family {
 	return f
 }
 
+// parseRule reads a rule. Beside what records hold there may be a mark.
 func parseRule(t *testing.T, line string) fib.Rule {
 	t.Helper()
-	w := &words{t: t, line: line, rest: strings.Fields(line)}
-	r := fib.Rule{Family: w.family("rule"), Action: fib.Lookup}
-	r.Priority = uint32(number(t, strings.TrimSuffix(w.next(), ":")))
-	for w.more() {
-		switch word := w.next(); word {
-		case "not":
-			r.Inverted = true
-		case "from":
-			r.From = parsePrefix(t, w.next())
-		case "to":
-			r.To = parsePrefix(t, w.next())
-		case "iif":
-			r.IIF = w.next()
-		case "oif":
-			r.OIF = w.next()
-		case "fwmark":
-			r.Other = "fwmark " + w.next()
-		case "lookup":
-			r.Table = parseTable(t, w.next())
-		case "unreachable":
-			r.Action = fib.Unreachable
-		case "proto":
-			r.Protocol = parseProtocol(t, w.next())
-		default:
-			t.Fatalf("%q: what is %q?", line, word)
+	text, ok := strings.CutPrefix(line, "-4 rule ")
+	option := "-4 "
+	if !ok {
+		option = "-6 "
+		if text, ok = strings.CutPrefix(line, "-6 rule "); !ok {
+			t.Fatalf("%q: is no rule", line)
 		}
+	}
+	if before, mark, ok := strings.Cut(text, " fwmark "); ok {
+		mark, rest, _ := strings.Cut(mark, " ")
+		text = fmt.Sprintf("%s other %x %s", before, "mark "+mark, rest)
+	}
+	var r fib.Rule
+	if err := r.UnmarshalText([]byte(option + text)); err != nil {
+		t.Fatal(err)
 	}
 	return r
 }
@@ -299,7 +291,7 @@ func setAttribute(t *testing.T, r *fib.Route, w *words, word string) {
 	case "window": // a metric that is carried, but not modelled
 		raw := binary.NativeEndian.AppendUint16(nil, 8) // struct rtattr: length, type, value
 		raw = binary.NativeEndian.AppendUint16(raw, unix.RTAX_WINDOW)
-		r.OtherMetrics = string(binary.NativeEndian.AppendUint32(raw, w.number()))
+		r.OtherMetrics = fib.Opaque(binary.NativeEndian.AppendUint32(raw, w.number()))
 	default:
 		t.Fatalf("%q: what is %q?", w.line, word)
 	}

@@ -6,79 +6,150 @@ import (
 	"strings"
 
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/lvs"
+	"github.com/symroute/symroute/pkg/maindefault"
+	"github.com/symroute/symroute/pkg/settings"
+	"github.com/symroute/symroute/pkg/state"
 )
 
-// Verify compares what was seen with what is desired: that our rules and routes
-// are there, once, and not shadowed, that the settings are as configured, and
-// that main has the defaults it had. Whether packets go the right way is not
-// for it to say: the kernel is asked that (package symmetry).
-func Verify(in Input, d *Desired) Deviations {
-	var out Deviations
-	out = append(out, verifyRules(in.Seen, d)...)
-	out = append(out, verifyRoutes(in, d)...)
-	out = append(out, verifyMain(in)...)
-	out = append(out, verifyServer(in.Seen, d.Server)...)
-	return append(out, verifySettings(in.Seen, d)...)
+// Verify compares what was seen with what the attachment has according to its record: that
+// its rules and routes are there, once, and not shadowed, that the settings are as configured,
+// and that main has the defaults it had. Whether packets go the right way is not for it to
+// say: the kernel is asked that (package symmetry).
+func Verify(in Input) state.Deviations {
+	s := in.Mine.State
+	return slices.Concat(
+		verifyLinks(in.Seen, s),
+		verifyRules(in.Seen, s),
+		verifyClaims(in),
+		verifyTogether(in, s),
+		verifyRoutes(in.Seen, withoutGone(in.Seen, s)),
+		verifyMain(in.Seen, s),
+		lvs.Verify(in.Seen, s.Server),
+		verifySettings(in.Seen, s),
+	)
 }
 
-func verifyRules(s *fib.Snapshot, d *Desired) Deviations {
-	var out Deviations
-	for _, want := range d.Rules {
-		what := fmt.Sprintf("%s rule %q", want.Family, want)
-		times := 0
-		for _, r := range s.Rules {
-			if r == want {
-				times++
-			}
-			if twin(r, want) {
-				out = append(out, Deviation{Kind: Foreign, What: what, Want: "ours alone", Got: "a twin under another protocol", Decides: fmt.Sprintf("the rule %q", r)})
-			}
-		}
+// verifyLinks looks for the NICs, and for the local table that has to decide first.
+func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
+	var out state.Deviations
+	for _, n := range s.NICs {
+		l, ok := seen.LinkAt(n.Index)
 		switch {
-		case times == 0:
-			out = append(out, Deviation{Kind: Missing, What: what, Want: "present", Got: "none"})
-		case times > 1:
-			out = append(out, Deviation{Kind: Foreign, What: what, Want: "present once", Got: fmt.Sprintf("%d of it", times)})
+		case n.Role != state.Attached:
+		case !ok:
+			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "present, as it was on ADD", Got: "none"})
+		case l.Name != n.Name:
+			out = append(out, state.Deviation{Kind: state.Foreign, What: "the interface " + n.Name, Want: "the name it had on ADD", Got: l.Name})
+		case !l.Up && len(n.Tables) > 0:
+			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "up", Got: "administratively down, and without the routes of its table"})
 		}
 	}
-	for _, n := range d.NICs {
+	for _, f := range fib.Families() {
+		i := slices.IndexFunc(s.Rules, func(r fib.Rule) bool { return r.Family == f && state.IsDecision(r) })
+		if i >= 0 && !localAhead(seen, f, s.Rules[i].Priority) {
+			out = append(out, state.Deviation{
+				Kind: state.Foreign, What: fmt.Sprintf("the %s rule \"from all lookup local\"", f),
+				Want: fmt.Sprintf("before priority %d", s.Rules[i].Priority), Got: "none: our rules send the pod's own traffic out",
+			})
+		}
+	}
+	return out
+}
+
+func verifyRules(seen *fib.Snapshot, s state.State) state.Deviations {
+	var out state.Deviations
+	times := map[fib.Rule]int{}
+	for _, r := range seen.Rules {
+		times[r]++
+	}
+	twins := twinsOf(seen.Rules)
+	for _, want := range append(anchors(s.Rules), s.Rules...) {
+		what := fmt.Sprintf("%s rule %q", want.Family, want)
+		for _, r := range twins[alone(want)] {
+			out = append(out, state.Deviation{Kind: state.Foreign, What: what, Want: "ours alone", Got: "a twin under another protocol", Decides: fmt.Sprintf("the rule %q", r)})
+		}
+		switch n := times[want]; {
+		case n == 0:
+			out = append(out, state.Deviation{Kind: state.Missing, What: what, Want: "present", Got: "none"})
+		case n > 1:
+			out = append(out, state.Deviation{Kind: state.Foreign, What: what, Want: "present once", Got: fmt.Sprintf("%d of it", n)})
+		}
+	}
+	for _, n := range s.NICs {
 		for _, t := range n.Tables {
 			for _, source := range t.Sources {
-				out = append(out, shadows(s, source, t.Number, d)...)
+				out = append(out, shadows(seen, source, t.Number)...)
 			}
 		}
 	}
 	return out
 }
 
-// twin reports whether a rule differs from ours in its protocol alone.
-func twin(r, ours fib.Rule) bool {
-	same := r.Protocol == ours.Protocol
-	r.Protocol = ours.Protocol
-	return r == ours && !same
+// verifyClaims looks for addresses of other NICs that a source takes with it, because they
+// came, or lost their own source rule, after ADD.
+func verifyClaims(in Input) state.Deviations {
+	now := situationOf(in)
+	var out state.Deviations
+	for _, n := range in.Mine.State.NICs {
+		if n.Role == state.Displaced {
+			continue
+		}
+		for _, source := range n.Sources() {
+			if a, other, ok := now.takenAlong(n.Index, source.Prefix); ok {
+				out = append(out, state.Deviation{
+					Kind: state.Foreign, What: fmt.Sprintf("the source %s of %s", prefixText(source.Prefix), n.Name),
+					Want: "addresses of " + n.Name + " alone, or of NICs with sources of their own",
+					Got:  fmt.Sprintf("the address %s of %s", a.Prefix.Addr(), other.Name),
+				})
+			}
+		}
+	}
+	return out
+}
+
+// twinsOf are the rules of others by what they do.
+func twinsOf(rules []fib.Rule) map[fib.Rule][]fib.Rule {
+	out := map[fib.Rule][]fib.Rule{}
+	for _, r := range rules {
+		if r.Protocol != state.Protocol {
+			out[alone(r)] = append(out[alone(r)], r)
+		}
+	}
+	return out
+}
+
+// alone is a rule without who installed it.
+func alone(r fib.Rule) fib.Rule {
+	r.Protocol = 0
+	return r
 }
 
 // shadows finds the rules that take all of a source's traffic before its own
 // rule is asked, for the sources that the kernel cannot be asked about. The
 // local table answers for the pod's own addresses only; a rule with further
 // selectors is a policy that is meant to come first.
-func shadows(s *fib.Snapshot, source Source, table uint32, d *Desired) Deviations {
-	own := slices.IndexFunc(s.Rules, func(r fib.Rule) bool {
-		return isSource(r) && r.From == source.Prefix && r.Table == table
-	})
-	if own < 0 || source.Held || askable(s, source) {
-		return nil // missing, which was said, another's, or the kernel's to say
+func shadows(seen *fib.Snapshot, source state.Source, table uint32) state.Deviations {
+	if askable(seen, source) {
+		return nil // the kernel's to say
 	}
-	var out Deviations
-	for _, r := range s.Rules[:own] {
-		if r.Family != source.Family() || !r.Matches(source.Prefix) || slices.Contains(d.Rules, r) ||
-			(r.Action == fib.Lookup && r.Table == localTable) {
+	decision := slices.IndexFunc(seen.Rules, func(r fib.Rule) bool { return state.IsDecision(r) && r.From == source.Prefix })
+	own := slices.IndexFunc(seen.Rules, func(r fib.Rule) bool { return state.IsSource(r) && r.From == source.Prefix && r.Table == table })
+	if decision < 0 || own < 0 {
+		return nil // which has been said
+	}
+	lookup := seen.Rules[own]
+	var out state.Deviations
+	for i, r := range seen.Rules[:own] {
+		before := i < decision || r.Priority >= state.Anchor
+		if !before || r.Family != source.Family() || !r.Matches(source.Prefix) || r.Protocol == state.Protocol ||
+			r.Action == fib.Nop || (r.Action == fib.Lookup && r.Table == state.LocalTable) {
 			continue
 		}
-		out = append(out, Deviation{
-			Kind: Foreign,
+		out = append(out, state.Deviation{
+			Kind: state.Foreign,
 			What: fmt.Sprintf("traffic from %s", prefixText(source.Prefix)),
-			Want: fmt.Sprintf("the rule %q to decide", s.Rules[own]), Got: "an earlier rule that decides before it",
+			Want: fmt.Sprintf("the rule %q to decide", lookup), Got: "an earlier rule that decides before it",
 			Decides: fmt.Sprintf("the rule %q", r),
 		})
 	}
@@ -87,29 +158,77 @@ func shadows(s *fib.Snapshot, source Source, table uint32, d *Desired) Deviation
 
 // askable reports whether the kernel answers questions about a source: not
 // before the pod has an address of it.
-func askable(s *fib.Snapshot, source Source) bool {
-	return slices.ContainsFunc(s.Addresses, func(a fib.Address) bool {
+func askable(seen *fib.Snapshot, source state.Source) bool {
+	return slices.ContainsFunc(seen.Addresses, func(a fib.Address) bool {
 		return !a.Tentative && source.Prefix.Contains(a.Prefix.Addr())
 	})
 }
 
-func verifyRoutes(in Input, d *Desired) Deviations {
-	var out Deviations
-	for _, want := range d.Routes {
-		if slices.ContainsFunc(in.Seen.Routes, func(r fib.Route) bool { return asAdded(want, r) }) {
+// verifyTogether looks for the fallbacks of the attachment's tables, wherever they stand among
+// those of others. One is missing where the NIC's default is really out of main: what decides
+// that may have changed since (Multus moves defaults), and no ADD or DEL has come yet to carry
+// it out.
+func verifyTogether(in Input, s state.State) state.Deviations {
+	var out state.Deviations
+	for _, want := range together(in) {
+		n, mine := s.NICOf(want.Table)
+		if !state.IsFallback(want) || !mine {
 			continue
 		}
-		rivals := texts(in.Seen.Routes, want.SamePlace)
-		dev := Deviation{Kind: Missing, What: fmt.Sprintf("%s route %q", want.Family, want), Want: "present", Got: "none"}
-		if rivals != "" {
-			dev.Got = rivals
+		isIn := slices.ContainsFunc(in.Seen.Defaults(state.MainTable), func(r fib.Route) bool {
+			return r.Family == want.Family && r.Uses(n.Index)
+		})
+		there := slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
+			return r.Family == want.Family && state.IsFallback(r) && r.Table == want.Table
+		})
+		if !isIn && !there {
+			out = append(out, state.Deviation{
+				Kind: state.Missing, What: fmt.Sprintf("%s rule %q", want.Family, want), Want: "present", Got: "none",
+			})
+		}
+	}
+	return out
+}
+
+// together are the rules that all attachments share, as the records have it.
+func together(in Input) []fib.Rule {
+	all := append(in.otherStates(), in.Mine.State)
+	defaults := knownDefaults(in, in.Mine.States(), false)
+	for _, s := range all {
+		if s.Main != nil {
+			defaults = append(defaults, s.Main.Made...)
+		}
+	}
+	return fallbacks(in.Seen, all, nil, maindefault.Decide(defaults, nicsOf(in.Seen, all, nil)))
+}
+
+// withoutGone is a state without the displaced NICs that are gone, whose routes went with them.
+func withoutGone(seen *fib.Snapshot, s state.State) state.State {
+	s.NICs = slices.DeleteFunc(slices.Clone(s.NICs), func(n state.NIC) bool {
+		_, there := seen.LinkAt(n.Index)
+		return n.Role == state.Displaced && !there
+	})
+	return s
+}
+
+func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
+	var out state.Deviations
+	wanted, there := byPlace(s.Routes()), byPlace(seen.Routes)
+	for _, want := range s.Routes() {
+		rivals := there[placeOf(want)]
+		if slices.ContainsFunc(rivals, func(r fib.Route) bool { return asAdded(want, r) }) {
+			continue
+		}
+		dev := state.Deviation{Kind: state.Missing, What: fmt.Sprintf("%s route %q", want.Family, want), Want: "present", Got: "none"}
+		if len(rivals) > 0 {
+			dev.Got = texts(rivals)
 		}
 		out = append(out, dev)
 	}
-	own := ownership(in)
-	for _, r := range in.Seen.Routes {
-		if own.tables[r.Table] && !slices.ContainsFunc(d.Routes, func(want fib.Route) bool { return asAdded(want, r) }) {
-			out = append(out, Deviation{Kind: Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
+	tables := s.Tables()
+	for _, r := range seen.Routes {
+		if slices.Contains(tables, r.Table) && !slices.ContainsFunc(wanted[placeOf(r)], func(want fib.Route) bool { return asAdded(want, r) }) {
+			out = append(out, state.Deviation{Kind: state.Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
 		}
 	}
 	return out
@@ -126,45 +245,44 @@ func asAdded(want, r fib.Route) bool {
 
 // verifyMain looks for a default route in each family that main had one of.
 // Another may have taken its place: Multus moves it.
-func verifyMain(in Input) Deviations {
-	if in.Mine == nil {
+func verifyMain(seen *fib.Snapshot, s state.State) state.Deviations {
+	if s.Main == nil {
 		return nil
 	}
-	var out Deviations
-	for _, f := range in.Mine.MainDefaults {
-		has := len(ofFamily(in.Seen.Defaults(mainTable), f)) > 0
-		if !has {
-			out = append(out, Deviation{Kind: Missing, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
+	var out state.Deviations
+	for _, f := range s.Main.Families {
+		if len(ofFamily(seen.Defaults(state.MainTable), f)) == 0 {
+			out = append(out, state.Deviation{Kind: state.Missing, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
 		}
 	}
 	return out
 }
 
-func verifySettings(s *fib.Snapshot, d *Desired) Deviations {
-	var out Deviations
-	for _, key := range settingKeys() {
+func verifySettings(seen *fib.Snapshot, s state.State) state.Deviations {
+	var out state.Deviations
+	for _, key := range settings.Keys() {
 		if key == fib.RPFilter {
-			out = append(out, verifyModes(s, d.Settings[key])...)
+			out = append(out, verifyModes(seen, s.Settings[key].Wish)...)
 		} else {
-			out = append(out, verifySetting(s, key, d.Settings[key])...)
+			out = append(out, verifySetting(seen, key, s.Settings[key].Wish)...)
 		}
 	}
-	return append(out, overruled(s, d)...)
+	return append(out, overruled(seen, s)...)
 }
 
 // verifyModes compares effective modes of the reverse-path filter.
-func verifyModes(s *fib.Snapshot, wish SettingWish) Deviations {
-	var out Deviations
+func verifyModes(seen *fib.Snapshot, wish settings.Wish) state.Deviations {
+	var out state.Deviations
 	for _, w := range wish.Devices {
-		l, ok := s.LinkAt(w.Index)
+		l, ok := seen.LinkAt(w.Index)
 		if !ok {
-			out = append(out, Deviation{Kind: Setting, What: "rp_filter of " + w.Name, Want: modeText(w.Value), Got: "no such device"})
+			out = append(out, state.Deviation{Kind: state.Setting, What: "rp_filter of " + w.Name, Want: settings.ModeText(w.Value), Got: "no such device"})
 			continue
 		}
-		if mode := s.EffectiveRPFilter(l); mode != w.Value {
-			out = append(out, Deviation{
-				Kind: Setting, What: "the effective rp_filter of " + l.Name, Want: modeText(w.Value), Got: modeText(mode),
-				Decides: fmt.Sprintf("conf/all/rp_filter=%d and conf/%s/rp_filter=%d, of which the kernel uses the larger", s.All.RPFilter, l.Name, l.RPFilter),
+		if mode := seen.EffectiveRPFilter(l); mode != w.Value {
+			out = append(out, state.Deviation{
+				Kind: state.Setting, What: "the effective rp_filter of " + l.Name, Want: settings.ModeText(w.Value), Got: settings.ModeText(mode),
+				Decides: fmt.Sprintf("conf/all/rp_filter=%d and conf/%s/rp_filter=%d, of which the kernel uses the larger", seen.All.RPFilter, l.Name, l.RPFilter),
 			})
 		}
 	}
@@ -174,18 +292,18 @@ func verifyModes(s *fib.Snapshot, wish SettingWish) Deviations {
 // verifySetting compares devices' own numbers, and those of all with what each
 // shall have at least: of that the kernel uses the larger of all's and its own
 // (inetdevice.h, IN_DEV_ARP_IGNORE and IN_DEV_ARP_ANNOUNCE).
-func verifySetting(s *fib.Snapshot, key string, wish SettingWish) Deviations {
-	var out Deviations
+func verifySetting(seen *fib.Snapshot, key string, wish settings.Wish) state.Deviations {
+	var out state.Deviations
 	differs := func(l fib.Link, want string) {
-		out = append(out, Deviation{Kind: Setting, What: fmt.Sprintf("conf/%s/%s", l.Name, key), Want: want, Got: fmt.Sprint(l.Of(key))})
+		out = append(out, state.Deviation{Kind: state.Setting, What: fmt.Sprintf("conf/%s/%s", l.Name, key), Want: want, Got: fmt.Sprint(l.Of(key))})
 	}
 	for _, w := range wish.Devices {
-		if l, ok := s.LinkAt(w.Index); ok && l.Of(key) != w.Value {
+		if l, ok := seen.LinkAt(w.Index); ok && l.Of(key) != w.Value {
 			differs(l, fmt.Sprint(w.Value))
 		}
 	}
-	for _, l := range s.Links {
-		if l.HasIPv4 && !l.Loopback && max(l.Of(key), s.All.Of(key)) < wish.Least {
+	for _, l := range seen.Links {
+		if l.HasIPv4 && !l.Loopback && max(l.Of(key), seen.All.Of(key)) < wish.Least {
 			differs(l, fmt.Sprintf("%d or more", wish.Least))
 		}
 	}
@@ -195,12 +313,12 @@ func verifySetting(s *fib.Snapshot, key string, wish SettingWish) Deviations {
 // overruled reports what makes an isolated NIC answer less than it should:
 // the kernel uses the larger arp_ignore of all and the NIC's own. Of the other ARP
 // settings ours are the largest there are.
-func overruled(s *fib.Snapshot, d *Desired) Deviations {
-	var out Deviations
-	for _, want := range d.Settings[fib.ARPIgnore].Devices {
-		if s.All.ARPIgnore > want.Value {
-			out = append(out, Deviation{
-				Kind: Setting, What: "the effective arp_ignore of " + want.Name, Want: fmt.Sprint(want.Value), Got: fmt.Sprint(s.All.ARPIgnore),
+func overruled(seen *fib.Snapshot, s state.State) state.Deviations {
+	var out state.Deviations
+	for _, want := range s.Settings[fib.ARPIgnore].Devices {
+		if seen.All.ARPIgnore > want.Value {
+			out = append(out, state.Deviation{
+				Kind: state.Setting, What: "the effective arp_ignore of " + want.Name, Want: fmt.Sprint(want.Value), Got: fmt.Sprint(seen.All.ARPIgnore),
 				Decides: "conf/all/arp_ignore, the larger",
 			})
 		}
@@ -208,30 +326,36 @@ func overruled(s *fib.Snapshot, d *Desired) Deviations {
 	return out
 }
 
-// Uncovered lists the global addresses of the attachment's NICs that no source
-// covers: autoconfigured ones, whose traffic goes by the main table.
-func Uncovered(s *fib.Snapshot, d *Desired) []string {
+// Warnings lists what is no deviation and may yet surprise: the global addresses of the
+// attachment's NICs that no source covers (autoconfigured ones), and those of other NICs that
+// came since the refusals were made that keep them from the fallbacks.
+func Warnings(in Input) []string {
+	s := in.Mine.State
 	var out []string
-	for _, n := range d.NICs {
-		for _, a := range s.Addresses {
+	for _, n := range s.NICs {
+		for _, a := range in.Seen.Addresses {
 			ip := a.Prefix.Addr()
-			if a.Index != n.Link.Index || n.displaced || n.replies || len(n.Sources) == 0 || ip.IsLinkLocalUnicast() ||
-				slices.ContainsFunc(n.Sources, func(x Source) bool { return x.Prefix.Contains(ip) }) {
+			if a.Index != n.Index || n.Role != state.Attached || len(n.Tables) == 0 || ip.IsLinkLocalUnicast() ||
+				slices.ContainsFunc(n.Sources(), func(x state.Source) bool { return x.Prefix.Contains(ip) }) {
 				continue
 			}
-			out = append(out, fmt.Sprintf("no source covers the address %s of %s: its traffic goes by the main table; list it, or its prefix, in \"sources\"", ip, n.Link.Name))
+			out = append(out, fmt.Sprintf("no source covers the address %s of %s: its traffic goes by the main table; list it, or its prefix, in \"sources\"", ip, n.Name))
+		}
+	}
+	seen := setOf(in.Seen.Rules)
+	for _, r := range together(in) {
+		if state.IsGuard(r) && !seen[r] {
+			out = append(out, fmt.Sprintf("the address %s came after ADD: while main has no default its traffic may leave by another NIC; ADD again refuses that", r.From.Addr()))
 		}
 	}
 	return out
 }
 
-// texts prints the routes that match, for messages.
-func texts(routes []fib.Route, match func(fib.Route) bool) string {
-	var out []string
-	for _, r := range routes {
-		if match(r) {
-			out = append(out, fmt.Sprintf("%q", r))
-		}
+// texts prints routes for a message.
+func texts(routes []fib.Route) string {
+	out := make([]string, len(routes))
+	for i, r := range routes {
+		out[i] = fmt.Sprintf("%q", r)
 	}
 	return strings.Join(out, ", ")
 }

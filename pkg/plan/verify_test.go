@@ -2,13 +2,15 @@ package plan_test
 
 import (
 	"fmt"
-	"slices"
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // dualPod has all that CHECK looks at.
@@ -37,13 +39,13 @@ func without(line string) mishap {
 		for _, r := range s.Rules {
 			if fmt.Sprintf("%s rule %s", option(r.Family), r) == line {
 				gone++
-				p.apply([]plan.Op{plan.DelRule{Rule: r}})
+				p.apply([]change.Change{change.DelRule{Rule: r}})
 			}
 		}
 		for _, r := range s.Routes {
 			if fmt.Sprintf("%s route %s", option(r.Family), r) == line {
 				gone++
-				p.apply([]plan.Op{plan.DelRoute{Route: r}})
+				p.apply([]change.Change{change.DelRoute{Route: r}})
 			}
 		}
 		if gone != 1 {
@@ -60,7 +62,7 @@ func withRule(line string) mishap {
 func withRoute(line string) mishap {
 	return func(t *testing.T, p *pod) {
 		t.Helper()
-		p.apply([]plan.Op{plan.AddRoute{Route: parseRoute(t, p.kernel.observe(), line)}})
+		p.apply([]change.Change{change.AddRoute{Route: parseRoute(t, p.kernel.observe(), line)}})
 	}
 }
 
@@ -81,45 +83,109 @@ func TestVerify(t *testing.T) {
 		},
 		{
 			name:    "the source rule is gone",
-			mishaps: all(without("-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73")),
-			want:    `missing: IPv4 rule "32765: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
+			mishaps: all(without("-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73")),
+			want:    `missing: IPv4 rule "40012: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "the device rule is gone",
-			mishaps: all(without("-6 rule 32765: from all oif net1 lookup 7300 proto 73")),
-			want:    `missing: IPv6 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none`,
+			mishaps: all(without("-6 rule 49000: from all oif net1 lookup 7300 proto 73")),
+			want:    `missing: IPv6 rule "49000: from all oif net1 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name: "both device rules are gone",
 			mishaps: all(
-				without("-4 rule 32765: from all oif net1 lookup 7300 proto 73"),
-				without("-6 rule 32765: from all oif net1 lookup 7300 proto 73")),
+				without("-4 rule 49000: from all oif net1 lookup 7300 proto 73"),
+				without("-6 rule 49000: from all oif net1 lookup 7300 proto 73")),
 			want: `
-				missing: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none
-				missing: IPv6 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none`,
+				missing: IPv4 rule "49000: from all oif net1 lookup 7300 proto 73": want present, got none
+				missing: IPv6 rule "49000: from all oif net1 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "the refusal is gone",
-			mishaps: all(without("-4 rule 32765: from 10.20.30.5 unreachable proto 73")),
-			want:    `missing: IPv4 rule "32765: from 10.20.30.5 unreachable proto 73": want present, got none`,
+			mishaps: all(without("-4 rule 40015: from 10.20.30.5 unreachable proto 73")),
+			want:    `missing: IPv4 rule "40015: from 10.20.30.5 unreachable proto 73": want present, got none`,
+		},
+		{
+			name:    "the decision rule is gone",
+			mishaps: all(without("-6 rule 32765: from 2001:db8:30::5 goto 40000 proto 73")),
+			want:    `missing: IPv6 rule "32765: from 2001:db8:30::5 goto 40000 proto 73": want present, got none`,
+		},
+		{
+			name:    "the anchor is gone",
+			mishaps: all(without("-4 rule 40000: from all nop proto 73")),
+			want:    `missing: IPv4 rule "40000: from all nop proto 73": want present, got none`,
+		},
+		{
+			name:    "the decision rule leads elsewhere",
+			mishaps: all(without("-4 rule 32765: from 10.20.30.5 goto 40000 proto 73"), withRule("-4 rule 32765: from 10.20.30.5 goto 32767 proto 73")),
+			want:    `missing: IPv4 rule "32765: from 10.20.30.5 goto 40000 proto 73": want present, got none`,
+		},
+		{
+			name:    "the fallback is gone",
+			mishaps: all(without("-4 rule 49999: from all lookup 7300 proto 73")),
+			want:    `missing: IPv4 rule "49999: from all lookup 7300 proto 73": want present, got none`,
+		},
+		{
+			name:    "the fallback is not needed: somebody has put the NIC's default into main",
+			mishaps: all(without("-4 rule 49999: from all lookup 7300 proto 73"), withRoute("-4 route default via 10.20.30.1 dev net1 metric 5")),
+		},
+		{
+			name:    "the NIC is down",
+			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.link("net1").Up = false }),
+			want:    `missing: the interface net1: want up, got administratively down, and without the routes of its table`,
+		},
+		{
+			name:       "the NIC is gone",
+			attachment: attachment{conf: `"rpFilter": "keep"`},
+			mishaps:    all(func(_ *testing.T, p *pod) { p.kernel.died("net1") }),
+			want: `
+				missing: the interface net1: want present, as it was on ADD, got none
+				missing: IPv4 route "10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5": want present, got none
+				missing: IPv6 route "2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256": want present, got none
+				missing: IPv6 route "fe80::/64 dev net1 table 7300 proto 73 metric 256": want present, got none
+				missing: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got none
+				missing: IPv6 route "default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024": want present, got none`,
+		},
+		{
+			name:    "the NIC has another name",
+			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.link("net1").Name = "data" }),
+			want:    `foreign: the interface net1: want the name it had on ADD, got data`,
+		},
+		{
+			name:    "the local rule is gone",
+			mishaps: all(without("-4 rule 0: from all lookup local")),
+			want:    `foreign: the IPv4 rule "from all lookup local": want before priority 32765, got none: our rules send the pod's own traffic out`,
+		},
+		{
+			name:    "the local rule is behind ours",
+			mishaps: all(without("-6 rule 0: from all lookup local"), withRule("-6 rule 32765: from all lookup local")),
+			want:    `foreign: the IPv6 rule "from all lookup local": want before priority 32765, got none: our rules send the pod's own traffic out`,
+		},
+		{
+			name:       "a prefix takes an address with it that came later",
+			attachment: attachment{conf: `"sources": ["10.77.0.0/16"]`},
+			mishaps: all(func(_ *testing.T, p *pod) {
+				p.kernel.addresses = append(p.kernel.addresses, fib.Address{Index: 2, Prefix: netip.MustParsePrefix("10.77.0.5/24")})
+			}),
+			want: `foreign: the source 10.77.0.0/16 of net1: want addresses of net1 alone, or of NICs with sources of their own, got the address 10.77.0.5 of eth0`,
 		},
 		{
 			name:    "a rule is there twice",
-			mishaps: all(withRule("-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73")),
-			want:    `foreign: IPv4 rule "32765: from 10.20.30.5 lookup 7300 proto 73": want present once, got 2 of it`,
+			mishaps: all(withRule("-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73")),
+			want:    `foreign: IPv4 rule "40012: from 10.20.30.5 lookup 7300 proto 73": want present once, got 2 of it`,
 		},
 		{
 			name:    "a rule has a twin under another protocol",
-			mishaps: all(withRule("-4 rule 32765: from all oif net1 lookup 7300 proto static")),
-			want: `foreign: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; ` +
-				`decided by the rule "32765: from all oif net1 lookup 7300 proto static"`,
+			mishaps: all(withRule("-4 rule 49000: from all oif net1 lookup 7300 proto static")),
+			want: `foreign: IPv4 rule "49000: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; ` +
+				`decided by the rule "49000: from all oif net1 lookup 7300 proto static"`,
 		},
 		{
 			name:    "a rule is gone and its twin is there",
-			mishaps: all(without("-4 rule 32765: from all oif net1 lookup 7300 proto 73"), withRule("-4 rule 32765: from all oif net1 lookup 7300")),
+			mishaps: all(without("-4 rule 49000: from all oif net1 lookup 7300 proto 73"), withRule("-4 rule 49000: from all oif net1 lookup 7300")),
 			want: `
-				foreign: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; decided by the rule "32765: from all oif net1 lookup 7300"
-				missing: IPv4 rule "32765: from all oif net1 lookup 7300 proto 73": want present, got none`,
+				foreign: IPv4 rule "49000: from all oif net1 lookup 7300 proto 73": want ours alone, got a twin under another protocol; decided by the rule "49000: from all oif net1 lookup 7300"
+				missing: IPv4 rule "49000: from all oif net1 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "the table was emptied",
@@ -185,6 +251,17 @@ func TestVerify(t *testing.T) {
 			mishaps:    all(withSetting("all", "rp_filter", 1), withSetting("net1", "rp_filter", 0)),
 		},
 		{
+			name:    "IPv6 addresses would go with the link",
+			mishaps: all(withSetting("net1", "keep_addr_on_down", 0)),
+			want:    `setting: conf/net1/keep_addr_on_down: want 1, got 0`,
+		},
+		{
+			name:       "all answer for less than an isolated NIC",
+			attachment: attachment{conf: `"arp": "isolate"`},
+			mishaps:    all(withSetting("all", "arp_ignore", 2)),
+			want:       `setting: the effective arp_ignore of net1: want 1, got 2; decided by conf/all/arp_ignore, the larger`,
+		},
+		{
 			name:       "an ARP setting",
 			attachment: attachment{conf: `"arp": "isolate"`},
 			mishaps:    all(withSetting("net1", "arp_announce", 0), withSetting("net1", "arp_filter", 0)),
@@ -193,12 +270,23 @@ func TestVerify(t *testing.T) {
 				setting: conf/net1/arp_filter: want 1, got 0`,
 		},
 		{
-			name:       "a rule ahead of a source that the kernel cannot be asked about",
+			name:       "rules ahead of a source that the kernel cannot be asked about",
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
-			mishaps:    all(withRule("-4 rule 100: from 10.20.0.0/16 lookup main"), withRule("-4 rule 200: from all unreachable")),
+			mishaps:    all(withRule("-4 rule 100: from 10.20.0.0/16 lookup main"), withRule("-4 rule 200: from all unreachable"), withRule("-4 rule 40003: from all lookup main")),
 			want: `
-				foreign: traffic from 10.20.73.29: want the rule "32765: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main"
-				foreign: traffic from 10.20.73.29: want the rule "32765: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"`,
+				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main"
+				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"
+				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "40003: from all lookup main"`,
+		},
+		{
+			name:       "a rule of our priority that came before",
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
+			mishaps: all(
+				without("-4 rule 32765: from 10.20.73.29 goto 40000 proto 73"),
+				withRule("-4 rule 32765: from 10.20.0.0/16 lookup main"),
+				withRule("-4 rule 32765: from 10.20.73.29 goto 40000 proto 73"),
+			),
+			want: `foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "32765: from 10.20.0.0/16 lookup main"`,
 		},
 		{
 			name:       "rules ahead that decide for a part of its traffic, or for others, or behind",
@@ -213,13 +301,15 @@ func TestVerify(t *testing.T) {
 				withRule("-4 rule 106: from all lookup local"),
 				withRule("-6 rule 107: from 2001:db8:73::/65 lookup main"),
 				withRule("-4 rule 32765: from 10.20.0.0/16 lookup main"),
+				withRule("-4 rule 33000: from 10.20.0.0/16 unreachable"),
+				withRule("-4 rule 40013: from 10.20.0.0/16 unreachable"),
 			),
 		},
 		{
 			name:       "a rule that somebody deleted is missing, not in the shadow",
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
-			mishaps:    all(withRule("-4 rule 100: from all unreachable"), without("-4 rule 32765: from 10.20.73.29 lookup 7300 proto 73")),
-			want:       `missing: IPv4 rule "32765: from 10.20.73.29 lookup 7300 proto 73": want present, got none`,
+			mishaps:    all(withRule("-4 rule 100: from all unreachable"), without("-4 rule 40012: from 10.20.73.29 lookup 7300 proto 73")),
+			want:       `missing: IPv4 rule "40012: from 10.20.73.29 lookup 7300 proto 73": want present, got none`,
 		},
 		{
 			name:    "of sources that the kernel answers for, it is asked",
@@ -242,13 +332,12 @@ func TestVerify(t *testing.T) {
 func (p *pod) deviations(a attachment) []string {
 	p.t.Helper()
 	in := p.check(a)
-	d, err := plan.Build(in)
-	if err != nil {
-		p.t.Fatalf("Build: %v", err)
+	if in.Mine == nil {
+		return nil // of which the plugin says so, or there was nothing to do
 	}
-	kinds := map[plan.Kind]string{plan.Missing: "missing", plan.Foreign: "foreign", plan.Setting: "setting", plan.Asymmetric: "asymmetric"}
+	kinds := map[state.Kind]string{state.Missing: "missing", state.Foreign: "foreign", state.Setting: "setting", state.Asymmetric: "asymmetric"}
 	var out []string
-	for _, dev := range plan.Verify(in, d) {
+	for _, dev := range plan.Verify(in) {
 		out = append(out, kinds[dev.Kind]+": "+dev.String())
 	}
 	return out
@@ -264,7 +353,7 @@ func TestVerifyTentative(t *testing.T) {
 	p.add(a)
 	p.kernel.appendRule(parseRule(t, "-6 rule 100: from all lookup main"))
 	compare(t, "deviations", []string{
-		`foreign: traffic from 2001:db8:30::5: want the rule "32765: from 2001:db8:30::5 lookup 7300 proto 73" to decide, ` +
+		`foreign: traffic from 2001:db8:30::5: want the rule "40012: from 2001:db8:30::5 lookup 7300 proto 73" to decide, ` +
 			`got an earlier rule that decides before it; decided by the rule "100: from all lookup main"`,
 	}, p.deviations(a))
 }
@@ -273,27 +362,8 @@ func TestVerifyDeviceIsGone(t *testing.T) {
 	p := newPod(t, second+"tunl0")
 	a := attachment{conf: `"interfaces": {"tunl0": {"rpFilter": "off"}}`, prev: resultOf}
 	p.add(a)
-	in := p.check(a)
-	d, err := plan.Build(in)
-	if err != nil {
-		t.Fatal(err)
-	}
 	p.kernel.died("tunl0")
-	in.Seen = p.kernel.observe()
-	compare(t, "deviations", []string{"rp_filter of tunl0: want off (0), got no such device"}, lines(plan.Verify(in, d).Details()))
-}
-
-// TestVerifyWithoutRecord has no idea what main was, and finds the rest.
-func TestVerifyWithoutRecord(t *testing.T) {
-	p := newPod(t, dualPod)
-	a := attachment{prev: dualResult}
-	p.add(a)
-	without("-6 route default via fe80::9 dev eth0 proto boot metric 1024")(t, p)
-	without("-4 rule 32765: from 10.20.30.5 lookup 7300 proto 73")(t, p)
-	p.forget(a.key())
-	compare(t, "deviations", []string{
-		`missing: IPv4 rule "32765: from 10.20.30.5 lookup 7300 proto 73": want present, got none`,
-	}, p.deviations(a))
+	compare(t, "deviations", []string{"setting: rp_filter of tunl0: want off (0), got no such device"}, p.deviations(a))
 }
 
 // TestVerifyAgainstMainThen has main changed by others after ADD, as Multus does
@@ -308,62 +378,14 @@ func TestVerifyAgainstMainThen(t *testing.T) {
 	compare(t, "deviations", nil, p.deviations(a))
 }
 
-func TestDeviations(t *testing.T) {
-	asymmetric := plan.Deviation{Kind: plan.Asymmetric, What: "packets", Want: "this way", Got: "that way", Decides: "a rule"}
-	setting := plan.Deviation{Kind: plan.Setting, What: "a number", Want: "1", Got: "2"}
-	foreign := plan.Deviation{Kind: plan.Foreign, What: "a table", Want: "ours", Got: "theirs"}
-	missing := plan.Deviation{Kind: plan.Missing, What: "a route", Want: "present", Got: "none"}
-	missing2 := plan.Deviation{Kind: plan.Missing, What: "another route", Want: "present", Got: "none"}
-	for _, tc := range []struct {
-		name    string
-		list    plan.Deviations
-		first   plan.Deviation
-		message string
-		details string
-	}{
-		{
-			"one", plan.Deviations{asymmetric}, asymmetric,
-			"packets: want this way, got that way; decided by a rule",
-			"packets: want this way, got that way; decided by a rule",
-		},
-		{
-			"the most telling kind first", plan.Deviations{asymmetric, setting, foreign, missing, missing2}, missing,
-			"5 deviations; the first: a route: want present, got none",
-			"packets: want this way, got that way; decided by a rule\na number: want 1, got 2\na table: want ours, got theirs\n" +
-				"a route: want present, got none\nanother route: want present, got none",
-		},
-		{
-			"then foreign ones", plan.Deviations{asymmetric, setting, foreign}, foreign,
-			"3 deviations; the first: a table: want ours, got theirs",
-			"packets: want this way, got that way; decided by a rule\na number: want 1, got 2\na table: want ours, got theirs",
-		},
-		{
-			"then settings", plan.Deviations{asymmetric, setting}, setting,
-			"2 deviations; the first: a number: want 1, got 2",
-			"packets: want this way, got that way; decided by a rule\na number: want 1, got 2",
-		},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.first, tc.list.First()); diff != "" {
-				t.Errorf("first (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tc.message, tc.list.Error()); diff != "" {
-				t.Errorf("message (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tc.details, tc.list.Details()); diff != "" {
-				t.Errorf("details (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestUncovered(t *testing.T) {
+func TestWarnings(t *testing.T) {
 	const warning = `no source covers the address %s of net1: its traffic goes by the main table; list it, or its prefix, in "sources"`
 	for _, tc := range []struct {
 		name string
 		pod  string
 		attachment
-		want []string
+		later []laterAddress
+		want  []string
 	}{
 		{
 			name:       "all are covered",
@@ -399,26 +421,41 @@ func TestUncovered(t *testing.T) {
 				-4 route default via 10.245.0.1 dev eth1`,
 			attachment: attachment{conf: `"mainDefault": "take"`, prev: dualResult},
 		},
+		{
+			name:       "an address of a NIC without source table that came after ADD",
+			pod:        dualPod,
+			attachment: attachment{prev: dualResult},
+			later:      []laterAddress{{"eth0", "10.244.0.77/24"}, {"eth0", "2001:db8:1::77/64"}, {"eth0", "fe80::77/64"}, {"lo", "10.99.0.1/32"}},
+			want:       []string{`the address 10.244.0.77 came after ADD: while main has no default its traffic may leave by another NIC; ADD again refuses that`},
+		},
+		{
+			name:       "but not where no NIC has yielded",
+			pod:        second,
+			attachment: attachment{prev: resultOf},
+			later:      []laterAddress{{"eth0", "10.244.0.77/24"}},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := newPod(t, tc.pod)
 			p.add(tc.attachment)
-			in := p.check(tc.attachment)
-			d, err := plan.Build(in)
-			if err != nil {
-				t.Fatal(err)
+			for _, a := range tc.later {
+				l := p.kernel.link(a.nic)
+				p.kernel.addresses = append(p.kernel.addresses, fib.Address{Index: l.Index, Prefix: netip.MustParsePrefix(a.prefix)})
 			}
-			compare(t, "warnings", tc.want, plan.Uncovered(in.Seen, d))
+			compare(t, "warnings", tc.want, plan.Warnings(p.check(tc.attachment)))
 		})
 	}
 }
+
+// laterAddress is an address that a NIC gets after ADD.
+type laterAddress struct{ nic, prefix string }
 
 func TestTables(t *testing.T) {
 	p := newPod(t, second)
 	first := attachment{ifname: "eth0", prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}
 	own := attachment{prev: resultOf}
 	tables := func(a attachment) []uint32 {
-		return plan.Tables(plan.Input{Key: a.key(), Seen: p.kernel.observe()})
+		return plan.Tables(p.removal(a))
 	}
 	p.add(first)
 	p.add(own)
@@ -432,26 +469,6 @@ func TestTables(t *testing.T) {
 	} {
 		if diff := cmp.Diff(tc.want, tables(tc.attachment)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func TestFamilies(t *testing.T) {
-	for _, tc := range []struct {
-		sources []string
-		want    []fib.Family
-	}{
-		{nil, nil},
-		{[]string{"10.20.30.5", "10.20.30.6"}, []fib.Family{fib.V4}},
-		{[]string{"2001:db8::5"}, []fib.Family{fib.V6}},
-		{[]string{"2001:db8::5", "10.20.30.5"}, []fib.Family{fib.V4, fib.V6}},
-	} {
-		var table plan.Table
-		for _, s := range tc.sources {
-			table.Sources = append(table.Sources, plan.Source{Prefix: parsePrefix(t, s)})
-		}
-		if got := table.Families(); !slices.Equal(got, tc.want) {
-			t.Errorf("%v: got %v, want %v", tc.sources, got, tc.want)
 		}
 	}
 }

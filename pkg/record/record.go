@@ -1,27 +1,25 @@
-// Package record remembers the little that the kernel cannot hold for us: what
-// a setting was before we changed it, and the routes that we took out of the
-// main table. Rules and routes of our own are not in it, for they carry our
-// protocol number in the kernel.
+// Package record remembers attachments: what each was asked for, what it has in the kernel,
+// and what was there before, so that DEL can put it back and CHECK can compare.
 //
-// There is one file for each attachment, in one directory for each network
-// namespace. A namespace's state is what the files in its directory say
-// together, so that any attachment can leave first.
+// There is one file for each attachment, in one directory for each network namespace. Each
+// says alone what has to be put back, so that any attachment can leave first.
 //
-// Nothing is synced to disk: what a record speaks of does not outlive the
-// machine's uptime either.
+// Nothing is synced to disk: what a record speaks of does not outlive the machine's uptime
+// either.
 package record
 
 import (
-	"net/netip"
-	"slices"
+	"encoding/json"
+	"fmt"
 
-	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/settings"
+	"github.com/symroute/symroute/pkg/state"
 )
 
-// Version is the version of the file's format. A file of another version is
-// never acted on: rules and routes of its attachment go all the same, settings and
-// the main table stay. DEL of a running pod comes after an upgrade, so a release that
-// raises it has to go on reading the one before.
+// Version is the version of the file's format. A record of a version that is not known is
+// treated as none: rules and routes of its attachment go all the same, settings and main
+// stay. DEL of a running pod comes after an upgrade, so a release that raises it has to go on
+// reading the one before.
 const Version = 1
 
 // Key names an attachment (CNI SPEC, "attachment").
@@ -31,147 +29,41 @@ type Key struct {
 	IfName      string `json:"ifname"`
 }
 
-// Attachment is what is remembered for one attachment.
+// Pod is the Kubernetes pod of an attachment, where the runtime told (CNI_ARGS,
+// K8S_POD_NAMESPACE and K8S_POD_NAME).
+type Pod struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+}
+
+// Attachment is what is remembered of one attachment.
 type Attachment struct {
 	Version int `json:"version"`
+	// Release is the version of symroute that wrote it.
+	Release string `json:"release"`
 	Key
 	// Netns is the path that the namespace had on ADD.
 	Netns string `json:"netns"`
-	// Unknown is set where an earlier record of the attachment could not be read:
-	// what is remembered here is then how an earlier ADD left things.
-	Unknown bool `json:"unknown,omitempty"`
-	// Tables and Sources name our rules and routes a second time, for the case
-	// that somebody has deleted one of the rules that tell whose they are.
-	Tables  []uint32       `json:"tables,omitempty"`
-	Sources []netip.Prefix `json:"sources,omitempty"`
-	// Settings are the attachment's parts of what device settings were and are to
-	// be, by key (fib.RPFilter ...).
-	Settings map[string]Setting `json:"settings,omitempty"`
-	// LVS is what was made for a real server; nil: it is none.
-	LVS *LVS `json:"lvs,omitempty"`
-	// Wish is what the attachment wants of main's defaults; nil: nothing.
-	Wish *Wish `json:"wish,omitempty"`
-	// Displaced are the interfaces, by index, of other attachments or none that
-	// got a source table because their default was displaced.
-	Displaced []int `json:"displaced,omitempty"`
-	// Order is the order of all our rules, of all attachments, before this one
-	// changed it, each the payload of an RTM_NEWRULE message; empty: it did not.
-	Order [][]byte `json:"order,omitempty"`
-	// Main are the routes of the main table, as it was before any attachment came,
-	// that matter here: its defaults, and the routes that the tables were made
-	// from. Each is the payload of an RTM_NEWROUTE message.
-	Main [][]byte `json:"main,omitempty"`
-	// Moving are routes of others in main that are being moved behind one that is
-	// put back: for a moment they are not there, and if we are killed in it they
-	// have to be brought back. Payloads of RTM_NEWROUTE messages.
-	Moving [][]byte `json:"moving,omitempty"`
+	Pod   Pod    `json:"pod,omitzero"`
+	// Lost is set where an earlier record of the attachment could not be read: what is
+	// remembered here as original is then how an earlier ADD left things.
+	Lost bool `json:"lost,omitempty"`
+	// Input is what came on standard input: the configuration and prevResult.
+	Input json.RawMessage `json:"input,omitempty"`
+	// State is what the attachment has.
+	State state.State `json:"state"`
 	// Earlier are the states, oldest first, that the attachment was in when an ADD
 	// began to change it: until that has ended what there is may be of any of them.
-	Earlier []Attachment `json:"earlier,omitempty"`
-	// MainDefaults are the families of which main had a default route.
-	MainDefaults []fib.Family `json:"mainDefaults,omitempty"`
-}
-
-// Device is a number that belongs to one device.
-type Device struct {
-	Index int    `json:"index"`
-	Name  string `json:"name"` // on ADD; for the reader, the index decides
-	Value int    `json:"value"`
-}
-
-// Setting is an attachment's part of what a device setting was and is to be in
-// its namespace.
-type Setting struct {
-	// All and Default are conf/all and conf/default before the first attachment
-	// changed them; nil where this one did not need them changed.
-	All     *int `json:"all,omitempty"`
-	Default *int `json:"default,omitempty"`
-	// Devices are the devices' own values from before.
-	Devices []Device `json:"devices,omitempty"`
-	// Wants are the values that this attachment wants of devices; of rp_filter the
-	// effective ones.
-	Wants []Device `json:"wants,omitempty"`
-	// Least is what every device but lo shall have at least, now and later.
-	Least int `json:"least,omitempty"`
-}
-
-// LVS is what was made for a real server.
-type LVS struct {
-	// Addresses are the VIPs that it configured, with the device of each.
-	Addresses []VIP `json:"addresses,omitempty"`
-	// Devices are the tunnels that it uses.
-	Devices []Tunnel `json:"devices,omitempty"`
-	// Replies are the routes of the table for replies by another NIC, each the
-	// payload of an RTM_NEWROUTE message: CHECK wants what ADD made.
-	Replies [][]byte `json:"replies,omitempty"`
-}
-
-// VIP is an address that was configured.
-type VIP struct {
-	Index   int        `json:"index"` // of the device
-	Address netip.Addr `json:"address"`
-}
-
-// Tunnel is a device that was made, or set up, before the first attachment came
-// that uses it.
-type Tunnel struct {
-	Index int    `json:"index"`
-	Name  string `json:"name"`
-	Kind  string `json:"kind"`
-	Made  bool   `json:"made,omitempty"`    // there was none
-	Down  bool   `json:"wasDown,omitempty"` // it was not up
-}
-
-// Wish is what an attachment wants of main's defaults.
-type Wish struct {
-	Seq  int   `json:"seq"` // wishes are fulfilled in this order
-	Take bool  `json:"take,omitempty"`
-	NICs []int `json:"nics"` // the attachment's interfaces by index, its own first
-	// Saw are main's defaults at the time, as they would be had no attachment
-	// come: what the wish is about. Those that came later are others' business.
-	Saw [][]byte `json:"saw,omitempty"`
-	// Own are the defaults that it puts in where its NIC has none, each the
-	// payload of an RTM_NEWROUTE message.
-	Own [][]byte `json:"own,omitempty"`
-}
-
-// Settled is the record of an attachment whose ADD has ended.
-func (a Attachment) Settled() Attachment {
-	a.Earlier = nil
-	return a
+	Earlier []state.State `json:"earlier,omitempty"`
 }
 
 // States are all states that the attachment may be in, the latest first.
-func (a Attachment) States() []Attachment {
-	out := []Attachment{a.Settled()}
-	for _, e := range slices.Backward(a.Earlier) {
-		out = append(out, e)
+func (a Attachment) States() []state.State {
+	out := []state.State{a.State}
+	for i := len(a.Earlier) - 1; i >= 0; i-- {
+		out = append(out, a.Earlier[i])
 	}
 	return out
-}
-
-// Tunnels are those that the attachment uses in any of its states.
-func (a Attachment) Tunnels() []Tunnel {
-	var out []Tunnel
-	for _, s := range a.States() {
-		if s.LVS == nil {
-			continue
-		}
-		for _, t := range s.LVS.Devices {
-			if !slices.ContainsFunc(out, func(o Tunnel) bool { return o.Index == t.Index }) {
-				out = append(out, t)
-			}
-		}
-	}
-	return out
-}
-
-// Seq is the place of the attachment's wish among others; 0: it has none.
-func (a Attachment) Seq() int {
-	if a.Wish == nil {
-		return 0
-	}
-	return a.Wish.Seq
 }
 
 // Find returns the attachment with the key, and the others.
@@ -186,16 +78,37 @@ func Find(all []Attachment, key Key) (mine *Attachment, others []Attachment) {
 	return mine, others
 }
 
-// Empty reports whether there is nothing to remember of a setting.
-func (s Setting) Empty() bool {
-	return s.All == nil && s.Default == nil && len(s.Devices) == 0 && len(s.Wants) == 0 && s.Least == 0
+// States are those of the attachments.
+func States(all []Attachment) []state.State {
+	var out []state.State
+	for _, a := range all {
+		out = append(out, a.State)
+	}
+	return out
 }
 
-// Original looks up what a device's own value was.
-func (s Setting) Original(index int) (Device, bool) {
-	i := slices.IndexFunc(s.Devices, func(d Device) bool { return d.Index == index })
-	if i < 0 {
-		return Device{}, false
+// Settings are the attachments' parts in device settings.
+func Settings(all []Attachment) []settings.Memories {
+	var out []settings.Memories
+	for _, a := range all {
+		out = append(out, a.State.Settings)
 	}
-	return s.Devices[i], true
+	return out
+}
+
+// decode reads a record. Where that fails its version is looked at alone: of another format
+// the rest may be of other types.
+func decode(data []byte) (Attachment, error) {
+	var a Attachment
+	err := json.Unmarshal(data, &a)
+	if err == nil && a.Version == Version {
+		return a, nil
+	}
+	var format struct {
+		Version int `json:"version"`
+	}
+	if perr := json.Unmarshal(data, &format); perr == nil && format.Version != Version {
+		return Attachment{}, fmt.Errorf("has format version %d, this release reads %d", format.Version, Version)
+	}
+	return Attachment{}, err
 }

@@ -24,10 +24,15 @@ var ErrNotUsable = errors.New("remembered file not usable")
 const suffix = ".json"
 
 // Store is the directory that holds the records (the key "dataDir").
-type Store struct{ dir string }
+type Store struct {
+	dir   string
+	locks []string // where the locks of the namespaces may be
+}
 
-// NewStore names a store. It touches nothing.
-func NewStore(dir string) Store { return Store{dir: dir} }
+// NewStore names a store, and where the locks may be beside it. It touches nothing.
+func NewStore(dir string, locks ...string) Store {
+	return Store{dir: dir, locks: append(locks, dir)}
+}
 
 // maxName leaves room for unwritten below the 255 bytes of a name (NAME_MAX).
 const maxName = 240
@@ -186,7 +191,10 @@ func (s Store) Remove(namespace string, key Key) error {
 	return nil
 }
 
-// RemoveEverywhere forgets an attachment whose namespace is gone.
+// Knows reports whether anything is remembered of a namespace.
+func (s Store) Knows(namespace string) bool { return exists(filepath.Join(s.dir, namespace)) }
+
+// RemoveEverywhere forgets an attachment whose namespace is gone. The lock goes with the last.
 func (s Store) RemoveEverywhere(key Key) error {
 	namespaces, err := s.namespaces()
 	if err != nil {
@@ -198,6 +206,12 @@ func (s Store) RemoveEverywhere(key Key) error {
 		}
 		if err := s.Remove(ns, key); err != nil {
 			return err
+		}
+		if s.Knows(ns) {
+			continue
+		}
+		for _, dir := range s.locks {
+			removeIdleLocks(dir, func(lock string) bool { return isLockOf(lock, ns) })
 		}
 	}
 	return nil
@@ -278,6 +292,11 @@ func (s Store) Collect(network string, keep func(Key) bool, alive func(a Attachm
 			}
 			faults = append(faults, s.Remove(ns, a.Key))
 		}
+	}
+	if namespaces, err := s.namespaces(); err == nil {
+		removeIdleLocks(s.dir, func(lock string) bool {
+			return !slices.ContainsFunc(namespaces, func(ns string) bool { return isLockOf(lock, ns) })
+		})
 	}
 	return errors.Join(faults...)
 }

@@ -17,6 +17,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/settings"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // netns is the identity of a namespace; what it looks like is not the store's
@@ -43,17 +47,28 @@ func fill(v reflect.Value) {
 	case *netip.Prefix:
 		*p = netip.MustParsePrefix("192.0.2.7/32")
 		return
-	case *[]Attachment: // is of itself
-		*p = []Attachment{{Version: 7, Netns: "/some text"}}
-		return
 	case *netip.Addr:
 		*p = netip.MustParseAddr("192.0.2.7")
+		return
+	case *json.RawMessage:
+		*p = json.RawMessage(`{"some":"text"}`)
+		return
+	case *fib.Family:
+		*p = fib.V4
+		return
+	case *fib.Action:
+		*p = fib.Lookup
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(v.Field(i))
+			switch v.Type().Field(i).Name {
+			case "Tentative", "Dead": // change by themselves, and are not remembered
+			case "Target": // of a rule that is no lookup
+			default:
+				fill(v.Field(i))
+			}
 		}
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -117,7 +132,7 @@ func TestSaveLoadRemove(t *testing.T) {
 	}
 
 	changed := full()
-	changed.Tables = []uint32{9}
+	changed.Netns = "/run/netns/b"
 	mustSave(t, s, netns, changed)
 	if diff := cmp.Diff([]Attachment{changed, second}, mustLoad(t, s, netns), remembered); diff != "" {
 		t.Errorf("saved again (-saved +loaded):\n%s", diff)
@@ -650,7 +665,7 @@ func TestUsable(t *testing.T) {
 			t.Errorf("%s is usable", name)
 		}
 	}
-	// The README has these words.
+	// docs/errors.md has these words.
 	if err, want := NewStore(file).Usable(), "mkdir "+file+": not a directory"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
@@ -670,12 +685,23 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestOriginal(t *testing.T) {
-	r := Setting{Devices: []Device{{Index: 3}, {Index: 2, Value: 1}}}
-	if d, ok := r.Original(2); !ok || d.Value != 1 {
-		t.Errorf("device 2 was %+v, %t", d, ok)
+// The states that an attachment may be in come with the latest first.
+func TestStates(t *testing.T) {
+	numbered := func(n uint32) state.State { return state.State{Rules: []fib.Rule{{Priority: n}}} }
+	a := Attachment{State: numbered(3), Earlier: []state.State{numbered(1), numbered(2)}}
+	a.State.Settings = settings.Memories{fib.RPFilter: {Wish: settings.Wish{Least: 1}}}
+	var got []uint32
+	for _, s := range a.States() {
+		got = append(got, s.Rules[0].Priority)
 	}
-	if d, ok := r.Original(4); ok {
-		t.Errorf("device 4 was %+v", d)
+	if diff := cmp.Diff([]uint32{3, 2, 1}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	all := []Attachment{a, {State: numbered(4)}}
+	if states := States(all); len(states) != 2 || states[0].Rules[0].Priority != 3 || states[1].Rules[0].Priority != 4 {
+		t.Errorf("states of all: %v", states)
+	}
+	if memories := Settings(all); len(memories) != 2 || memories[0][fib.RPFilter].Least != 1 || len(memories[1]) > 0 {
+		t.Errorf("settings of all: %v", memories)
 	}
 }

@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // Kernel answers how it would route packets.
@@ -20,13 +19,13 @@ type Kernel interface {
 	Ask(...fib.Query) []fib.Answer
 }
 
-// Check asks every question about a plan and returns the wrong answers. seen is
-// the state after the plan was carried out.
-func Check(k Kernel, cfg *config.Config, seen *fib.Snapshot, d *plan.Desired) plan.Deviations {
+// Check asks every question about what an attachment has and returns the wrong answers. Seen
+// is the pod as it is, others are the states of the other attachments.
+func Check(k Kernel, cfg *config.Config, seen *fib.Snapshot, s state.State, others []state.State) state.Deviations {
 	j := judge{kernel: k, seen: seen}
-	asked := j.meant(questions(cfg, seen, d))
-	var out plan.Deviations
-	for i, answer := range j.kernel.Ask(queries(asked, question.query)...) {
+	asked := j.meant(questions(cfg, seen, s, others))
+	var out state.Deviations
+	for i, answer := range j.kernel.Ask(queries(asked, func(q question) fib.Query { return q.query(q.flow) })...) {
 		if dev, wrong := j.deviation(asked[i], answer); wrong {
 			out = append(out, dev)
 		}
@@ -50,15 +49,15 @@ type judge struct {
 // meant leaves out the forged packets that would be none: those from remotes that the
 // other NIC does not answer.
 func (j judge) meant(all []question) []question {
-	isSpoof := func(q question) bool { return q.kind == spoof }
-	if !slices.ContainsFunc(all, isSpoof) {
+	isForged := func(q question) bool { return q.other.Index != 0 }
+	if !slices.ContainsFunc(all, isForged) {
 		return all
 	}
-	spoofs := slices.DeleteFunc(slices.Clone(all), func(q question) bool { return !isSpoof(q) })
-	answers := j.kernel.Ask(queries(spoofs, question.answered)...)
+	forged := slices.DeleteFunc(slices.Clone(all), func(q question) bool { return !isForged(q) })
+	answers := j.kernel.Ask(queries(forged, func(q question) fib.Query { return wayOut(q.flow) })...)
 	meant := make([]question, 0, len(all))
 	for _, q := range all {
-		if isSpoof(q) {
+		if isForged(q) {
 			answer := answers[0]
 			answers = answers[1:]
 			if answer.Refused() || answer.Err == nil && !answer.Route.Uses(q.other.Index) {
@@ -71,22 +70,22 @@ func (j judge) meant(all []question) []question {
 }
 
 // deviation says what is wrong with an answer, if anything.
-func (j judge) deviation(q question, answer fib.Answer) (plan.Deviation, bool) {
+func (j judge) deviation(q question, answer fib.Answer) (state.Deviation, bool) {
 	j.seen.NameHops([]fib.Route{answer.Route})
-	if q.right(answer.Route, answer.Err) {
-		return plan.Deviation{}, false
+	if q.right(q.flow, answer) {
+		return state.Deviation{}, false
 	}
-	dev := plan.Deviation{Kind: plan.Asymmetric, What: q.what(), Want: q.want(), Got: q.got(answer.Route, answer.Err)}
+	dev := state.Deviation{Kind: state.Asymmetric, What: q.what(q.flow), Want: q.want(q.flow), Got: got(answer)}
 	if answer.Err != nil && !answer.Refused() {
 		return dev, true // there is nothing to explain
 	}
-	if q.kind == in || q.kind == spoof {
+	if q.back != nil {
 		dev.Decides = j.wayBack(q)
 		return dev, true
 	}
-	rule, text := j.decides(q, answer.Route, answer.Err)
+	rule, text := j.decides(q.query(q.flow), q.nic, answer)
 	if foreign(rule) {
-		dev.Kind = plan.Foreign
+		dev.Kind = state.Foreign
 	}
 	dev.Decides = text
 	return dev, true
@@ -94,133 +93,53 @@ func (j judge) deviation(q question, answer fib.Answer) (plan.Deviation, bool) {
 
 // foreign reports whether somebody put a rule before ours: not the kernel's own.
 func foreign(r fib.Rule) bool {
-	return r.Protocol != plan.Protocol && r.Protocol != unix.RTPROT_KERNEL && r.Action != 0
-}
-
-// right reports whether the answer is the wanted one.
-func (q question) right(answer fib.Route, err error) bool {
-	switch q.kind {
-	case spoof:
-		return refused(err)
-	case in:
-		return err == nil && answer.Type == unix.RTN_LOCAL
-	default:
-		return q.leavesRight(answer, err)
-	}
-}
-
-// leavesRight reports whether a packet leaves by the NIC through a wanted next
-// hop.
-func (q question) leavesRight(answer fib.Route, err error) bool {
-	if err != nil || len(answer.Hops) == 0 || answer.Hops[0].Index != q.nic.Index {
-		return false
-	}
-	return len(q.exit) == 0 || slices.ContainsFunc(q.exit, func(h fib.Hop) bool { return answer.Hops[0].Gateway == h.Gateway })
-}
-
-// refused tells a refusal by the reverse-path filter: EXDEV, or EINVAL, which
-// newer kernels use for every source that they do not accept.
-func refused(err error) bool {
-	return errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EINVAL)
-}
-
-func (q question) what() string {
-	switch q.kind {
-	case out:
-		return fmt.Sprintf("packets from %s to %s", q.local, q.remote)
-	case in:
-		return fmt.Sprintf("packets from %s to %s that arrive on %s", q.remote, q.local, q.arrival.Name)
-	case bound:
-		return fmt.Sprintf("packets to %s of a socket bound to %s", q.remote, q.nic.Name)
-	default:
-		return q.forgery()
-	}
-}
-
-func (q question) forgery() string {
-	return fmt.Sprintf("forged packets from %s for %s's address %s that arrive on %s", q.remote, q.other.Name, q.local, q.arrival.Name)
-}
-
-func (q question) want() string {
-	switch q.kind {
-	case in:
-		return "delivered"
-	case spoof:
-		return "refused by strict mode"
-	default:
-		return q.ways()
-	}
-}
-
-func (q question) ways() string {
-	var ways []string
-	for _, h := range q.exit {
-		ways = append(ways, way(h))
-	}
-	if len(ways) == 0 {
-		return "out of " + q.nic.Name
-	}
-	return strings.Join(ways, " or ")
-}
-
-func way(h fib.Hop) string {
-	if h.Gateway.IsValid() {
-		return fmt.Sprintf("out of %s through %s", h.Dev, h.Gateway)
-	}
-	return fmt.Sprintf("out of %s, on-link", h.Dev)
-}
-
-func (q question) got(answer fib.Route, err error) string {
-	switch {
-	case errors.Is(err, unix.EXDEV):
-		return "refused by the reverse-path filter (EXDEV)"
-	case errors.Is(err, unix.EINVAL):
-		return "refused, cause not named by this kernel (EINVAL): most often the reverse-path filter"
-	case errors.Is(err, unix.ENETUNREACH):
-		return "refused as unreachable (ENETUNREACH)"
-	case errors.Is(err, unix.EHOSTUNREACH):
-		return "refused as unreachable (EHOSTUNREACH)"
-	case err != nil:
-		return err.Error()
-	case q.kind == spoof || answer.Type == unix.RTN_LOCAL:
-		return "delivered"
-	case len(answer.Hops) == 0:
-		return fmt.Sprintf("no way (%s)", answer)
-	}
-	return way(answer.Hops[0])
+	return r.Protocol != state.Protocol && r.Protocol != unix.RTPROT_KERNEL && r.Action != 0
 }
 
 // decides names the rule and the route behind an answer.
-func (j judge) decides(q question, answer fib.Route, err error) (fib.Rule, string) {
-	if err == nil && answer.Table == unix.RT_TABLE_UNSPEC {
+func (j judge) decides(q fib.Query, nic device, a fib.Answer) (fib.Rule, string) {
+	if a.Err == nil && a.Route.Table == unix.RT_TABLE_UNSPEC {
 		return fib.Rule{}, "no route at all: of a socket bound to a device IPv4 then believes every remote on-link"
 	}
-	rule, ok := j.rule(q, answer, err)
+	rule, ok := j.rule(q, nic, a)
 	if !ok {
-		if errors.Is(err, unix.EHOSTUNREACH) || errors.Is(err, unix.EACCES) {
+		if errors.Is(a.Err, unix.EHOSTUNREACH) || errors.Is(a.Err, unix.EACCES) {
 			return rule, "an unreachable or prohibit route in a table that is asked before"
 		}
-		if err != nil {
+		if a.Err != nil {
 			return rule, ""
 		}
-		return rule, "the table " + fib.TableText(answer.Table)
+		return rule, "the table " + fib.TableText(a.Route.Table)
 	}
 	text := fmt.Sprintf("the rule %q", rule)
-	if route, ok := longest(plan.Table{Routes: j.seen.Table(answer.Table)}, q.remote); ok && err == nil {
+	if route, ok := longest(j.seen.Table(a.Route.Table), q.To); ok && a.Err == nil {
 		text += fmt.Sprintf(" and the route %q", route)
 	}
 	return rule, text
 }
 
-// rule finds the first rule that matches the packet and does what was answered.
-func (j judge) rule(q question, answer fib.Route, err error) (fib.Rule, bool) {
+// rule finds the first rule, on the packet's way through them, that does what was answered.
+func (j judge) rule(q fib.Query, nic device, a fib.Answer) (fib.Rule, bool) {
+	goOnAt := uint32(0)
 	for _, r := range j.seen.Rules {
-		if r.Family != fib.FamilyOf(q.remote) || r.IIF != "" || (r.From.IsValid() && !r.From.Contains(q.local)) ||
-			(r.To.IsValid() && !r.To.Contains(q.remote)) || (r.OIF != "" && (q.kind != bound || r.OIF != q.nic.Name)) {
+		if r.Family != fib.FamilyOf(q.To) || r.Priority < goOnAt || r.IIF != "" || (r.From.IsValid() && !r.From.Contains(q.From)) ||
+			(r.To.IsValid() && !r.To.Contains(q.To)) || (r.OIF != "" && (q.OIF == 0 || r.OIF != nic.Name)) {
 			continue
 		}
-		if (err != nil && r.Action == fib.Unreachable && errors.Is(err, unix.ENETUNREACH)) || (err == nil && r.Action == fib.Lookup && r.Table == answer.Table) {
-			return r, true
+		switch r.Action {
+		case fib.Goto:
+			if slices.ContainsFunc(j.seen.Rules, func(t fib.Rule) bool { return t.Family == r.Family && t.Priority == r.Target }) {
+				goOnAt = r.Target
+			}
+		case fib.Unreachable:
+			if errors.Is(a.Err, unix.ENETUNREACH) {
+				return r, true
+			}
+		case fib.Lookup:
+			if a.Err == nil && r.Table == a.Route.Table {
+				return r, true
+			}
+		case fib.Nop:
 		}
 	}
 	return fib.Rule{}, false
@@ -229,12 +148,12 @@ func (j judge) rule(q question, answer fib.Route, err error) (fib.Rule, bool) {
 // wayBack shows where the answer to a refused packet would go, which is what
 // the reverse-path filter looked at.
 func (j judge) wayBack(q question) string {
-	back := question{kind: out, local: q.local, remote: q.remote, nic: q.nic}
-	answer := j.kernel.Ask(back.query())[0]
+	back := q.back(q.flow)
+	answer := j.kernel.Ask(back)[0]
 	j.seen.NameHops([]fib.Route{answer.Route})
-	_, text := j.decides(back, answer.Route, answer.Err)
+	_, text := j.decides(back, q.nic, answer)
 	if text != "" {
 		text = ", by " + text
 	}
-	return fmt.Sprintf("the way back to %s, %s%s", q.remote, back.got(answer.Route, answer.Err), text)
+	return fmt.Sprintf("the way back to %s, %s%s", q.remote, got(answer), text)
 }

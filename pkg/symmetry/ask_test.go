@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
-	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // script is a kernel that answers as it was told. What it was not told of it
@@ -28,28 +28,29 @@ type script struct {
 func scripted(t *testing.T, s site) *script {
 	t.Helper()
 	k := &script{t: t, site: s, answers: map[fib.Query]fib.Answer{}}
-	for _, q := range questions(s.cfg, s.seen, s.plan) {
-		k.answers[q.query()] = right(q)
-		if q.kind == spoof { // the other NIC really answers the remote
-			k.answers[q.answered()] = fib.Answer{Route: leaving(q.other, netip.Addr{}, unix.RT_TABLE_MAIN)}
+	for _, q := range s.questions() {
+		k.answers[q.query(q.flow)] = right(q)
+		if isForged(q) { // the other NIC really answers the remote
+			k.answers[wayOut(q.flow)] = fib.Answer{Route: leaving(q.other, netip.Addr{}, unix.RT_TABLE_MAIN)}
 		}
 	}
 	return k
 }
 
+func isForged(q question) bool { return q.other != device{} }
+
 func right(q question) fib.Answer {
-	switch q.kind {
-	case spoof:
+	switch {
+	case isForged(q):
 		return fib.Answer{Err: unix.EXDEV}
-	case in:
+	case q.back != nil: // arriving
 		return delivered()
-	default:
-		hop := fib.Hop{Index: q.nic.Index}
-		if len(q.exit) > 0 {
-			hop = q.exit[len(q.exit)-1]
-		}
-		return fib.Answer{Route: leaving(device{Index: hop.Index}, hop.Gateway, plan.TableBase)}
 	}
+	hop := fib.Hop{Index: q.nic.Index}
+	if len(q.exit) > 0 {
+		hop = q.exit[len(q.exit)-1]
+	}
+	return fib.Answer{Route: leaving(device{Index: hop.Index}, hop.Gateway, state.TableBase)}
 }
 
 func delivered() fib.Answer {
@@ -88,18 +89,22 @@ func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 func TestNothingWrong(t *testing.T) {
 	s := newSite(t, pair(), `"rpFilter": "strict", "gateways": ["10.20.30.253", "10.20.30.254"]`, resultOf)
 	k := scripted(t, s)
-	if wrong := Check(k, s.cfg, s.seen, s.plan); len(wrong) > 0 {
+	if wrong := s.check(k); len(wrong) > 0 {
 		t.Errorf("found:\n%s", wrong.Details())
 	}
-	var kinds []kind
-	for _, q := range questions(s.cfg, s.seen, s.plan) {
-		kinds = append(kinds, q.kind)
-		if !slices.Contains(k.asked, q.query()) {
-			t.Errorf("not asked: %s", q.what())
+	var kinds []string
+	for _, q := range s.questions() {
+		kinds = append(kinds, strings.Fields(q.what(q.flow))[0]+" "+q.want(q.flow))
+		if !slices.Contains(k.asked, q.query(q.flow)) {
+			t.Errorf("not asked: %s", q.what(q.flow))
 		}
 	}
 	slices.Sort(kinds)
-	if diff := cmp.Diff([]kind{out, in, bound, spoof}, slices.Compact(kinds)); diff != "" {
+	want := []string{
+		"forged refused by strict mode", "packets delivered",
+		"packets out of net1 through 10.20.30.253 or out of net1 through 10.20.30.254", "packets out of net1, on-link",
+	}
+	if diff := cmp.Diff(want, slices.Compact(kinds)); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 }
@@ -129,40 +134,49 @@ func TestJudging(t *testing.T) {
 		inText    = "packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: want delivered, got "
 		boundText = "packets to 192.0.2.254 of a socket bound to net1: want out of net1 through 10.20.30.1, got "
 		spoofText = "forged packets from 10.244.0.4 for eth0's address 10.244.0.5 that arrive on net1: want refused by strict mode, got "
-		ours      = `the rule "32765: from 10.20.30.5 lookup 7300 proto 73" and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`
+		ours      = `the rule "40012: from 10.20.30.5 lookup 7300 proto 73" and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`
 		main      = `the rule "32766: from all lookup main proto kernel"`
 	)
 	for _, tc := range []struct {
 		name    string
 		answers map[fib.Query]fib.Answer
-		rules   []fib.Rule // of somebody else
-		kind    plan.Kind
+		rules   []fib.Rule          // of somebody else
+		lost    func(fib.Rule) bool // rules of ours that are gone
+		kind    state.Kind
 		want    string // empty: nothing is wrong
 	}{
 		// Outwards.
 		{
-			name:    "out of the wrong NIC",
+			name:    "out of the wrong NIC, for our rule to decide is gone",
 			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
-			kind:    plan.Asymmetric,
+			lost:    state.IsDecision,
+			kind:    state.Asymmetric,
+			want:    outText + "out of eth0 through 10.244.0.1; decided by " + main,
+		},
+		{
+			name:    "out of the wrong NIC, for what it leads to is gone",
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
+			lost:    state.IsAnchor,
+			kind:    state.Asymmetric,
 			want:    outText + "out of eth0 through 10.244.0.1; decided by " + main,
 		},
 		{
 			name:    "through the wrong gateway",
 			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(net1, ip("10.20.30.2"), 7300)}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    outText + "out of net1 through 10.20.30.2; decided by " + ours,
 		},
 		{
 			name:    "on the link, where there is a gateway",
 			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(net1, netip.Addr{}, 7300)}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    outText + "out of net1, on-link; decided by " + ours,
 		},
 		{
 			name:    "by the rule of somebody else",
 			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), 100)}},
 			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, From: netip.MustParsePrefix("10.20.0.0/16"), Action: fib.Lookup, Table: 100, Protocol: unix.RTPROT_STATIC}},
-			kind:    plan.Foreign,
+			kind:    state.Foreign,
 			want:    outText + `out of eth0 through 10.244.0.1; decided by the rule "50: from 10.20.0.0/16 lookup 100 proto static"`,
 		},
 		{
@@ -175,103 +189,104 @@ func TestJudging(t *testing.T) {
 				{Family: fib.V4, From: netip.MustParsePrefix("10.21.0.0/16"), Action: fib.Lookup, Table: 100},
 				{Family: fib.V4, To: netip.MustParsePrefix("198.51.100.0/24"), Action: fib.Lookup, Table: 100},
 			},
-			kind: plan.Asymmetric,
+			kind: state.Asymmetric,
 			want: outText + "out of eth0 through 10.244.0.1; decided by the table 100",
 		},
 		{
 			name:    "refused as unreachable",
 			answers: map[fib.Query]fib.Answer{outward: {Err: unix.ENETUNREACH}},
-			kind:    plan.Asymmetric,
-			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "32765: from 10.20.30.5 unreachable proto 73"`,
+			kind:    state.Asymmetric,
+			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "40015: from 10.20.30.5 unreachable proto 73"`,
 		},
 		{
 			name:    "refused by a route that is asked before",
 			answers: map[fib.Query]fib.Answer{outward: {Err: unix.EHOSTUNREACH}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    outText + "refused as unreachable (EHOSTUNREACH); decided by an unreachable or prohibit route in a table that is asked before",
 		},
 		{
 			name:    "prohibited",
 			answers: map[fib.Query]fib.Answer{outward: {Err: unix.EACCES}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    outText + "permission denied; decided by an unreachable or prohibit route in a table that is asked before",
 		},
 		{
 			name:    "refused by somebody else's rule",
 			answers: map[fib.Query]fib.Answer{outward: {Err: unix.ENETUNREACH}},
 			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, To: netip.MustParsePrefix("192.0.2.0/24"), Action: fib.Unreachable, Protocol: unix.RTPROT_STATIC}},
-			kind:    plan.Foreign,
+			kind:    state.Foreign,
 			want:    outText + `refused as unreachable (ENETUNREACH); decided by the rule "50: from all to 192.0.2.0/24 unreachable proto static"`,
 		},
 		{
 			name:    "an answer without a way",
 			answers: map[fib.Query]fib.Answer{outward: {Route: fib.Route{Dst: fib.Host(ip(remote)), Type: unix.RTN_BLACKHOLE, Table: unix.RT_TABLE_MAIN}}},
-			kind:    plan.Asymmetric,
+			lost:    state.IsDecision,
+			kind:    state.Asymmetric,
 			want:    outText + "no way (blackhole 192.0.2.254); decided by " + main,
 		},
 		{
 			name:    "the pod has the remote by now",
 			answers: map[fib.Query]fib.Answer{outward: delivered()},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    outText + `delivered; decided by the rule "0: from all lookup local proto kernel"`,
 		},
 		// Inwards.
 		{
 			name:    "refused by the filter of older kernels",
 			answers: map[fib.Query]fib.Answer{inward: {Err: unix.EXDEV}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    inText + "refused by the reverse-path filter (EXDEV); decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
 		},
 		{
 			name:    "refused by newer kernels, without a cause",
 			answers: map[fib.Query]fib.Answer{inward: {Err: unix.EINVAL}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want: inText + "refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; " +
 				"decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
 		},
 		{
 			name:    "routed on, where it should be delivered",
 			answers: map[fib.Query]fib.Answer{inward: {Route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    inText + "out of eth0 through 10.244.0.1; decided by the way back to 192.0.2.254, out of net1 through 10.20.30.1, by " + ours,
 		},
 		// Bound to the device.
 		{
 			name:    "no route at all: believed on-link",
 			answers: map[fib.Query]fib.Answer{ofBound: {Route: leaving(net1, netip.Addr{}, unix.RT_TABLE_UNSPEC)}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    boundText + "out of net1, on-link; decided by no route at all: of a socket bound to a device IPv4 then believes every remote on-link",
 		},
 		{
 			name:    "through another gateway",
 			answers: map[fib.Query]fib.Answer{ofBound: {Route: leaving(net1, ip("10.20.30.2"), 7300)}},
-			kind:    plan.Asymmetric,
-			want: boundText + `out of net1 through 10.20.30.2; decided by the rule "32765: from all oif net1 lookup 7300 proto 73" ` +
+			kind:    state.Asymmetric,
+			want: boundText + `out of net1 through 10.20.30.2; decided by the rule "49000: from all oif net1 lookup 7300 proto 73" ` +
 				`and the route "default via 10.20.30.1 dev net1 table 7300 proto 73"`,
 		},
 		{
 			name:    "refused, by no rule",
 			answers: map[fib.Query]fib.Answer{ofBound: {Err: unix.ENETUNREACH}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    boundText + "refused as unreachable (ENETUNREACH)",
 		},
 		// Forged.
 		{
 			name:    "let in",
 			answers: map[fib.Query]fib.Answer{forged: delivered()},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    spoofText + "delivered; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
 		},
 		{
 			name:    "routed on is let in, too",
 			answers: map[fib.Query]fib.Answer{forged: {Route: leaving(eth0, netip.Addr{}, unix.RT_TABLE_MAIN)}},
-			kind:    plan.Asymmetric,
-			want:    spoofText + "delivered; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
+			kind:    state.Asymmetric,
+			want:    spoofText + "out of eth0, on-link; decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
 		},
 		{
 			name:    "refused for another reason",
 			answers: map[fib.Query]fib.Answer{forged: {Err: unix.EHOSTUNREACH}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    spoofText + "refused as unreachable (EHOSTUNREACH); decided by the way back to 10.244.0.4, out of eth0, on-link, by " + main,
 		},
 		{
@@ -289,25 +304,29 @@ func TestJudging(t *testing.T) {
 		{
 			name:    "not told whether it is forged: it is asked",
 			answers: map[fib.Query]fib.Answer{forged: {Err: unix.ENETUNREACH}, back: {Err: lost}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    spoofText + "refused as unreachable (ENETUNREACH); decided by the way back to 10.244.0.4, " + lost.Error(),
 		},
 		{
 			name:    "lost, which needs no explanation",
 			answers: map[fib.Query]fib.Answer{inward: {Err: lost}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    inText + lost.Error(),
 		},
 		{
 			name:    "an error of the way there and not of the kernel's routing",
 			answers: map[fib.Query]fib.Answer{outward: {Err: lost}},
-			kind:    plan.Asymmetric,
+			kind:    state.Asymmetric,
 			want:    outText + lost.Error(),
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSite(t, pair(), `"rpFilter": "strict"`, resultOf)
+			if tc.lost != nil {
+				s.seen.Rules = slices.DeleteFunc(s.seen.Rules, tc.lost)
+			}
 			s.seen.Rules = append(slices.Clone(tc.rules), s.seen.Rules...)
+			slices.SortStableFunc(s.seen.Rules, byPriority)
 			k := scripted(t, s)
 			for q, a := range tc.answers {
 				k.answers[q] = a
@@ -316,7 +335,7 @@ func TestJudging(t *testing.T) {
 			if tc.want != "" {
 				want = []string{tc.want}
 			}
-			wrong := Check(k, s.cfg, s.seen, s.plan)
+			wrong := s.check(k)
 			if diff := cmp.Diff(want, lines(wrong.Details()), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("deviations (-want +got):\n%s", diff)
 			}
@@ -341,7 +360,7 @@ func TestForgedOfSeveral(t *testing.T) {
 			k.answers[fib.Query{To: ip(locals[name]), From: ip(remotes[name]), IIF: 3}] = delivered()
 		}
 		k.answers[fib.Query{To: ip(remotes[idle]), From: ip(locals[idle])}] = fib.Answer{Route: leaving(device{Index: 3}, netip.Addr{}, 7300)}
-		wrong := Check(k, s.cfg, s.seen, s.plan)
+		wrong := s.check(k)
 		if want := "forged packets from " + remotes[answering] + " for " + answering; len(wrong) != 1 || !strings.HasPrefix(wrong[0].What, want) {
 			t.Errorf("where %s answers: want %s, got:\n%s", answering, want, wrong.Details())
 		}
@@ -356,9 +375,9 @@ func TestWayBackRefused(t *testing.T) {
 	k.answers[fib.Query{To: ip(local), From: ip(gateway), IIF: 3}] = fib.Answer{Err: unix.EINVAL}
 	k.answers[fib.Query{To: ip(gateway), From: ip(local)}] = fib.Answer{Err: unix.ENETUNREACH}
 	want := lines(`
-		packets from 10.20.30.5 to 10.20.30.1: want out of net1, on-link, got refused as unreachable (ENETUNREACH); decided by the rule "32765: from 10.20.30.5 unreachable proto 73"
-		packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: want delivered, got refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; decided by the way back to 10.20.30.1, refused as unreachable (ENETUNREACH), by the rule "32765: from 10.20.30.5 unreachable proto 73"`)
-	if diff := cmp.Diff(want, lines(Check(k, s.cfg, s.seen, s.plan).Details())); diff != "" {
+		packets from 10.20.30.5 to 10.20.30.1: want out of net1, on-link, got refused as unreachable (ENETUNREACH); decided by the rule "40015: from 10.20.30.5 unreachable proto 73"
+		packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: want delivered, got refused, cause not named by this kernel (EINVAL): most often the reverse-path filter; decided by the way back to 10.20.30.1, refused as unreachable (ENETUNREACH), by the rule "40015: from 10.20.30.5 unreachable proto 73"`)
+	if diff := cmp.Diff(want, lines(s.check(k).Details())); diff != "" {
 		t.Errorf("deviations (-want +got):\n%s", diff)
 	}
 }
@@ -376,10 +395,10 @@ func TestEveryDeviation(t *testing.T) {
 		}
 	}
 	var want, got []string
-	for _, q := range questions(s.cfg, s.seen, s.plan) {
-		want = append(want, q.what())
+	for _, q := range s.questions() {
+		want = append(want, q.what(q.flow))
 	}
-	for _, d := range Check(k, s.cfg, s.seen, s.plan) {
+	for _, d := range s.check(k) {
 		got = append(got, d.What)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

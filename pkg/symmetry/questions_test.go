@@ -13,6 +13,7 @@ import (
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // pair is a pod with a NIC that came first and the one that is asked about.
@@ -78,7 +79,7 @@ func TestQuestions(t *testing.T) {
 				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.253 or out of net1 through 10.20.30.254`,
 		},
 		{
-			name: "a gateway of each source, of which the first serves bound sockets",
+			name: "a gateway of each source, any of which may serve bound sockets",
 			nics: []nic{{"net1", "10.20.30.5/24 10.20.31.5/24"}},
 			prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`,
 			only: "192.0.2.254",
@@ -87,10 +88,10 @@ func TestQuestions(t *testing.T) {
 				packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: delivered
 				packets from 10.20.31.5 to 192.0.2.254: out of net1 through 10.20.31.1
 				packets from 192.0.2.254 to 10.20.31.5 that arrive on net1: delivered
-				packets to 192.0.2.254 of a socket bound to net1: out of net1 through 10.20.30.1`,
+				packets to 192.0.2.254 of a socket bound to net1: out of net1 through 10.20.30.1 or out of net1 through 10.20.31.1`,
 		},
 		{
-			name: "where the first table has no route, the next one serves bound sockets",
+			name: "where one table has no route, the other one serves bound sockets",
 			nics: []nic{{"net1", "10.20.30.5/24 10.20.31.5/24"}},
 			prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "10.20.31.5/24", "gateway": "10.20.31.1"}]}`,
 			only: "192.0.2.254",
@@ -293,8 +294,8 @@ func TestQuestions(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSite(t, tc.nics, tc.conf, tc.prev)
 			var got []string
-			for _, q := range questions(s.cfg, s.seen, s.plan) {
-				if line := q.what() + ": " + q.want(); strings.Contains(line, tc.only) {
+			for _, q := range s.questions() {
+				if line := q.what(q.flow) + ": " + q.want(q.flow); strings.Contains(line, tc.only) {
 					got = append(got, line)
 				}
 			}
@@ -315,11 +316,12 @@ func TestQuestionsOfOthers(t *testing.T) {
 		})
 	}
 	attached := func(in *plan.Input) {
-		in.Mine = &record.Attachment{Key: in.Key, Displaced: []int{2}}
-		rule := fib.Rule{Family: fib.V4, Priority: 32765, Action: fib.Lookup, Table: 7302, Protocol: plan.Protocol}
-		owner, source := rule, rule
-		owner.OIF, source.From = "eth0", netip.MustParsePrefix("10.244.0.5/32")
-		in.Seen.Rules = append(in.Seen.Rules, source, owner)
+		own := func(role state.Role, table uint32) state.State {
+			sources := []state.Source{{Prefix: netip.MustParsePrefix("10.244.0.5/32")}}
+			return state.State{NICs: []state.NIC{{Index: 2, Name: "eth0", Role: role, Tables: []state.Table{{Number: table, Sources: sources}}}}}
+		}
+		in.Mine = &record.Attachment{Key: in.Key, State: own(state.Displaced, 7301)}
+		in.Others = []record.Attachment{{Key: record.Key{Network: "other", ContainerID: "c1", IfName: "eth0"}, State: own(state.Attached, 7302)}}
 	}
 	for name, tc := range map[string]struct {
 		nic   string
@@ -340,9 +342,9 @@ func TestQuestionsOfOthers(t *testing.T) {
 			nics := []nic{{tc.nic, "10.244.0.5/24 10.244.0.6/24"}, {"net1", "10.20.30.5/24"}}
 			s := newSite(t, nics, `"mainDefault": "take", "checkDestinations": ["192.0.2.254"]`, resultOf, tc.more...)
 			var got []string
-			for _, q := range questions(s.cfg, s.seen, s.plan) {
+			for _, q := range s.questions() {
 				if q.nic.Name == "eth0" && q.remote == ip("192.0.2.254") {
-					got = append(got, q.what())
+					got = append(got, q.what(q.flow))
 				}
 			}
 			if diff := cmp.Diff(tc.asked, got); diff != "" {
@@ -352,22 +354,22 @@ func TestQuestionsOfOthers(t *testing.T) {
 	}
 }
 
-// TestQuestionsInKernelWords holds the four kinds to what RTM_GETROUTE is asked.
+// TestQuestionsInKernelWords holds the kinds to what RTM_GETROUTE is asked.
 func TestQuestionsInKernelWords(t *testing.T) {
 	local, remote := netip.MustParseAddr("10.20.30.5"), netip.MustParseAddr("192.0.2.254")
-	net1 := device{Index: 3, Name: "net1"}
+	kinds := allKinds()
 	for name, tc := range map[string]struct {
 		kind kind
 		want fib.Query
 	}{
-		"out":   {out, fib.Query{To: remote, From: local}},
-		"in":    {in, fib.Query{To: local, From: remote, IIF: 3}},
-		"bound": {bound, fib.Query{To: remote, OIF: 3}},
-		"spoof": {spoof, fib.Query{To: local, From: remote, IIF: 3}},
+		"out":    {kinds.out, fib.Query{To: remote, From: local}},
+		"in":     {kinds.in, fib.Query{To: local, From: remote, IIF: 4}},
+		"bound":  {kinds.bound, fib.Query{To: remote, OIF: 3}},
+		"forged": {kinds.forged, fib.Query{To: local, From: remote, IIF: 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			q := question{kind: tc.kind, nic: net1, arrival: net1, local: local, remote: remote}
-			if got := q.query(); got != tc.want {
+			f := flow{nic: device{Index: 3, Name: "net1"}, arrival: device{Index: 4, Name: "tunl0"}, local: local, remote: remote}
+			if got := tc.kind.query(f); got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})
@@ -405,10 +407,10 @@ func TestLongest(t *testing.T) {
 	special.TOS = 16
 	bySource := route("10.20.0.0/29", "10.0.0.8", 0)
 	bySource.From = netip.MustParsePrefix("10.0.0.0/8")
-	table := plan.Table{Routes: []fib.Route{
+	table := []fib.Route{
 		special, bySource,
 		route("0.0.0.0/0", "10.0.0.1", 0), route("10.20.0.0/16", "10.0.0.2", 20), route("10.20.0.0/16", "10.0.0.3", 10), route("10.20.0.0/24", "10.0.0.4", 30),
-	}}
+	}
 	for address, want := range map[string]string{"192.0.2.1": "10.0.0.1", "10.20.1.1": "10.0.0.3", "10.20.0.1": "10.0.0.4"} {
 		got, ok := longest(table, netip.MustParseAddr(address))
 		if !ok || !slices.Equal(got.Gateways(), []netip.Addr{netip.MustParseAddr(want)}) {

@@ -1,6 +1,7 @@
 package symmetry
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -8,18 +9,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 )
 
-// site is a pod with an attachment of net1, and the plan for it.
+// site is a pod with an attachment of net1, and what that has.
 type site struct {
-	cfg  *config.Config
-	seen *fib.Snapshot
-	plan *plan.Desired
+	cfg    *config.Config
+	seen   *fib.Snapshot
+	state  state.State
+	others []state.State // of other attachments
 }
+
+// check asks a kernel everything.
+func (s site) check(k Kernel) state.Deviations { return Check(k, s.cfg, s.seen, s.state, s.others) }
+
+func (s site) questions() []question { return questions(s.cfg, s.seen, s.state, s.others) }
 
 // nic is a NIC of a pod and its addresses. A ? behind an address marks it
 // tentative, lo: before it puts it on lo; a ! before the name is for a NIC that
@@ -31,7 +40,7 @@ type nic struct {
 
 // newSite makes a site from the NICs of a pod, the keys beside type, and the
 // addresses and routes of the result, JSON, with more to plan from. The snapshot is that
-// after the plan was carried out.
+// after the plan was carried out, as far as rules and routes go.
 func newSite(t *testing.T, nics []nic, conf, prev string, more ...func(*plan.Input)) site {
 	t.Helper()
 	s := site{seen: snapshot(nics)}
@@ -47,20 +56,31 @@ func newSite(t *testing.T, nics []nic, conf, prev string, more ...func(*plan.Inp
 		Key:    record.Key{Network: "data", ContainerID: "c1", IfName: "net1"},
 		InPod:  slices.Repeat([]bool{true}, len(s.cfg.Prev.Interfaces)),
 		Seen:   s.seen,
-		Vacant: func(uint32) (bool, error) { return true, nil },
+		Routes: func(uint32) ([]fib.Route, error) { return nil, nil },
 	}
 	for _, m := range more {
 		m(&in)
 	}
-	s.plan, err = plan.Build(in)
+	desired, err := plan.Build(in)
 	if err != nil {
 		t.Fatalf("plan: %v", err)
 	}
-	s.seen.Rules = append(s.seen.Rules, s.plan.Rules...)
-	slices.SortStableFunc(s.seen.Rules, func(a, b fib.Rule) int { return int(a.Priority) - int(b.Priority) })
-	s.seen.Routes = append(s.seen.Routes, s.plan.Routes...)
+	s.state, s.others = desired.State, record.States(in.Others)
+	for _, c := range plan.Changes(in, desired) {
+		switch c := c.(type) {
+		case change.AddRule:
+			s.seen.Rules = append(s.seen.Rules, c.Rule)
+		case change.AddRoute:
+			s.seen.Routes = append(s.seen.Routes, c.Route)
+		case change.DelFromMain:
+			s.seen.Routes = slices.DeleteFunc(s.seen.Routes, c.Route.Equal)
+		}
+	}
+	slices.SortStableFunc(s.seen.Rules, byPriority)
 	return s
 }
+
+func byPriority(a, b fib.Rule) int { return cmp.Compare(a.Priority, b.Priority) }
 
 func snapshot(nics []nic) *fib.Snapshot {
 	s := &fib.Snapshot{}

@@ -7,10 +7,12 @@ import (
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/skel"
+
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 	"github.com/symroute/symroute/pkg/symmetry"
 )
 
@@ -21,12 +23,14 @@ func add(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	p, err := enter(args, key, cfg, kernel.Exclusive)
+	p, err := enter(args, key, cfg, record.Exclusive)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	p.takeOver()
+	if err := p.recall(); err != nil {
+		return err
+	}
 	err = p.setUp(args)
 	for range fallbackTunnels {
 		if !errors.Is(err, kernel.ErrAppeared) {
@@ -44,6 +48,23 @@ func add(args *skel.CmdArgs) error {
 // for others: one of each family.
 const fallbackTunnels = 2
 
+// recall finds what there is of the attachment already: as it is remembered, by an earlier
+// attachment of the interface, or, where a record was lost, as the kernel tells.
+func (p *pod) recall() error {
+	if p.mine != nil {
+		return nil // and what depends on it has been read
+	}
+	p.takeOver()
+	if p.mine == nil {
+		p.mine = plan.Recover(p.input(), nil)
+		p.recovered = p.mine != nil
+	}
+	if p.mine == nil {
+		return nil
+	}
+	return p.observeMore()
+}
+
 // setUp plans and establishes what was asked for.
 func (p *pod) setUp(args *skel.CmdArgs) error {
 	in := p.input()
@@ -51,27 +72,34 @@ func (p *pod) setUp(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	desired.Memory.Netns = args.Netns
-	desired.Memory.Unknown = p.unknown()
 	for _, note := range desired.Notes {
-		warn("%s", note)
+		p.warn("%s", note)
 	}
-	if len(desired.NICs) == 0 {
+	if len(desired.State.NICs) == 0 {
 		return passOn(args, p.cfg)
 	}
-	if len(p.cfg.Prev.IPs) > 0 && len(desired.NICs[0].Sources) == 0 {
-		warn("none of the addresses in prevResult is %s's: it gets no source rules", args.IfName)
+	if len(p.cfg.Prev.IPs) > 0 && len(desired.State.NICs[0].Tables) == 0 {
+		p.warn("none of the addresses in prevResult is %s's: it gets no source rules", args.IfName)
 	}
 	return p.establish(args, in, desired)
 }
 
-// unknown reports whether what was there before the attachment came cannot be
-// told any more, because its record was damaged.
-func (p *pod) unknown() bool {
-	if p.mine != nil {
-		return p.mine.Unknown
+// attachment is what is to be remembered while the plan is carried out.
+func (p *pod) attachment(args *skel.CmdArgs, d *plan.Desired) record.Attachment {
+	a := record.Attachment{
+		Release: release,
+		Key:     p.key,
+		Netns:   args.Netns,
+		Pod:     podOf(args),
+		Lost:    p.store.Damaged(p.identity, p.key),
+		Input:   args.StdinData,
+		State:   d.State,
 	}
-	return p.store.Damaged(p.identity, p.key)
+	if p.mine != nil {
+		a.Lost = p.mine.Lost
+		a.Earlier = append(slices.Clone(p.mine.Earlier), p.mine.State)
+	}
+	return a
 }
 
 // passOn prints the result of the plugins before, as it came.
@@ -99,30 +127,30 @@ func (p *pod) establish(args *skel.CmdArgs, in plan.Input, d *plan.Desired) (err
 	}()
 	// What is remembered comes before what is done: an ADD that is killed in
 	// between leaves a record of more than was done, never of less.
+	a := p.attachment(args, d)
 	undo.push(p.forget)
-	if err := p.remember(d.Memory); err != nil {
+	if err := p.remember(a); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
-	for _, op := range plan.Changes(in, d) {
-		if err := p.journal(d.Memory, op); err != nil {
-			return fmt.Errorf("%w: %w", errRecord, err)
-		}
-		back, err := p.ns.Apply(op)
+	for _, c := range plan.Changes(in, d) {
+		back, err := p.ns.Apply(c)
 		if back != nil {
-			undo.push(func() error { return p.revert(d.Memory, back) })
+			undo.push(func() error { return p.ns.Revert(back) })
 		}
 		if err != nil {
 			return fmt.Errorf("%w: %w", errRefused, err)
 		}
 	}
 	if p.cfg.Verify {
-		if err := p.verify(d); err != nil {
+		if err := p.verify(d.State); err != nil {
 			return err
 		}
 	}
-	if len(d.Memory.Earlier) > 0 { // none of which there is anything left of
-		undo.push(func() error { return p.store.Save(p.identity, d.Memory) })
-		if err := p.store.Save(p.identity, d.Memory.Settled()); err != nil {
+	if len(a.Earlier) > 0 { // none of which there is anything left of
+		undo.push(func() error { return p.store.Save(p.identity, a) })
+		settled := a
+		settled.Earlier = nil
+		if err := p.store.Save(p.identity, settled); err != nil {
 			return fmt.Errorf("%w: %w", errRecord, err)
 		}
 	}
@@ -148,7 +176,7 @@ func (p *pod) remember(a record.Attachment) error {
 
 // forget brings the records back to what they were before ADD.
 func (p *pod) forget() error {
-	if p.mine != nil && len(p.replaced) == 0 {
+	if p.mine != nil && len(p.replaced) == 0 && !p.recovered {
 		return p.store.Save(p.identity, *p.mine)
 	}
 	for _, old := range p.replaced {
@@ -166,17 +194,22 @@ func (p *pod) forget() error {
 // verify asks CHECK's symmetry questions. What was seen before the changes is
 // enough to ask them, unless addresses have come; to explain a wrong answer the
 // present is read.
-func (p *pod) verify(d *plan.Desired) error {
-	if d.Server == nil && len(symmetry.Check(p.ns, p.cfg, p.seen, d)) == 0 {
+func (p *pod) verify(s state.State) error {
+	if s.Server == nil && len(p.ask(s)) == 0 {
 		return nil
 	}
 	if err := p.observe(); err != nil {
 		return err
 	}
-	if wrong := symmetry.Check(p.ns, p.cfg, p.seen, d); len(wrong) > 0 {
+	if wrong := p.ask(s); len(wrong) > 0 {
 		return fmt.Errorf("routing would not be symmetric: %w", wrong)
 	}
 	return nil
+}
+
+// ask asks the symmetry questions about what the attachment has.
+func (p *pod) ask(s state.State) state.Deviations {
+	return symmetry.Check(p.ns, p.cfg, p.seen, s, record.States(p.others))
 }
 
 // undoing is what takes back the steps done so far.
@@ -188,7 +221,7 @@ type undoing struct {
 func (u *undoing) push(step func() error) { u.steps = append(u.steps, step) }
 
 // all runs the steps backwards. It stops where one fails: the record, which is
-// the last, then stays, and so do the rules by which DEL finds the rest.
+// the last, then stays, by which DEL finds the rest.
 func (u *undoing) all() error {
 	for _, step := range slices.Backward(u.steps) {
 		if err := step(); err != nil && !errors.Is(err, kernel.ErrNoReturn) {

@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	"github.com/containernetworking/cni/pkg/types"
+
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
-	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // The codes of our own; the CNI specification leaves those from 100 on to
-// plugins. They are documented in the README.
+// plugins. docs/errors.md documents them.
 const (
 	codeAsymmetric = 100 // CHECK, and ADD's own check: routing is not symmetric
 	codeSetting    = 101 // CHECK: rp_filter or an ARP setting differs
@@ -40,7 +42,7 @@ func cniError(err error) *types.Error {
 	if faults, ok := errors.AsType[config.Faults](err); ok {
 		return faultsError(faults)
 	}
-	if d, ok := errors.AsType[plan.Deviations](err); ok {
+	if d, ok := errors.AsType[state.Deviations](err); ok {
 		return types.NewError(deviationCode(d.First().Kind), oneLine(err.Error()), d.Details())
 	}
 	return types.NewError(codeOf(err), oneLine(err.Error()), "")
@@ -56,11 +58,11 @@ func codeOf(err error) uint {
 	}{
 		{kernel.ErrHost, types.ErrInvalidNetNS},
 		{kernel.ErrGone, types.ErrInvalidEnvironmentVariables},
-		{kernel.ErrBusy, types.ErrTryAgainLater},
+		{record.ErrBusy, types.ErrTryAgainLater},
 		{kernel.ErrUnsteady, types.ErrTryAgainLater},
 		{errUnavailable, types.ErrPluginNotAvailable},
 		{errRecord, types.ErrIOFailure},
-		{plan.ErrState, codeState},
+		{state.ErrUnfit, codeState},
 		{errRefused, codeRefused},
 	} {
 		if errors.Is(err, c.err) {
@@ -70,17 +72,17 @@ func codeOf(err error) uint {
 	return types.ErrInternal
 }
 
-func deviationCode(k plan.Kind) uint {
+func deviationCode(k state.Kind) uint {
 	switch k {
-	case plan.Missing:
+	case state.Missing:
 		return codeMissing
-	case plan.Foreign:
+	case state.Foreign:
 		return codeForeign
-	case plan.Setting:
+	case state.Setting:
 		return codeSetting
-	default:
-		return codeAsymmetric
+	case state.Asymmetric:
 	}
+	return codeAsymmetric
 }
 
 // faultsError names the first fault in the message and all in the details.

@@ -6,19 +6,20 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/containernetworking/cni/pkg/skel"
-	"github.com/containernetworking/cni/pkg/types"
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
-	"github.com/symroute/symroute/pkg/plan"
+	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 func TestCNIError(t *testing.T) {
-	deviation := func(k plan.Kind, what string) plan.Deviation {
-		return plan.Deviation{Kind: k, What: what, Want: "x", Got: "y"}
+	deviation := func(k state.Kind, what string) state.Deviation {
+		return state.Deviation{Kind: k, What: what, Want: "x", Got: "y"}
 	}
 	fault := config.Fault{Path: "routes[1].gw", Problem: "is no address"}
 	own := types.NewError(107, "own", "details")
@@ -43,21 +44,29 @@ func TestCNIError(t *testing.T) {
 		},
 		{"host", fmt.Errorf("CNI_NETNS: %w", kernel.ErrHost), types.Error{Code: 8, Msg: "CNI_NETNS: this is the node's own network namespace"}},
 		{"no namespace", fmt.Errorf("CNI_NETNS: %w", kernel.ErrGone), types.Error{Code: 4, Msg: "CNI_NETNS: no network namespace there"}},
-		{"busy", fmt.Errorf("%w: /run/netns/a", kernel.ErrBusy), types.Error{Code: 11, Msg: "another invocation holds the network namespace: /run/netns/a"}},
+		{"busy", fmt.Errorf("%w: /run/netns/a", record.ErrBusy), types.Error{Code: 11, Msg: "another invocation holds the network namespace: /run/netns/a"}},
+		{
+			"restless", fmt.Errorf("list rules: %w", kernel.ErrUnsteady),
+			types.Error{Code: 11, Msg: "list rules: the pod's network did not stand still"},
+		},
 		{"no policy routing", fmt.Errorf("%w: x", errUnavailable), types.Error{Code: 50, Msg: "symroute cannot work on this node: x"}},
 		{"dataDir", fmt.Errorf("%w: %w", errRecord, unix.EROFS), types.Error{Code: 5, Msg: "dataDir is not usable: read-only file system"}},
-		{"asymmetric", plan.Deviations{deviation(plan.Asymmetric, "a")}, types.Error{Code: 100, Msg: "a: want x, got y", Details: "a: want x, got y"}},
-		{"a setting", plan.Deviations{deviation(plan.Setting, "a")}, types.Error{Code: 101, Msg: "a: want x, got y", Details: "a: want x, got y"}},
-		{"missing", plan.Deviations{deviation(plan.Missing, "a")}, types.Error{Code: 102, Msg: "a: want x, got y", Details: "a: want x, got y"}},
-		{"foreign", plan.Deviations{deviation(plan.Foreign, "a")}, types.Error{Code: 103, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"asymmetric", state.Deviations{deviation(state.Asymmetric, "a")}, types.Error{Code: 100, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"a setting", state.Deviations{deviation(state.Setting, "a")}, types.Error{Code: 101, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"missing", state.Deviations{deviation(state.Missing, "a")}, types.Error{Code: 102, Msg: "a: want x, got y", Details: "a: want x, got y"}},
+		{"foreign", state.Deviations{deviation(state.Foreign, "a")}, types.Error{Code: 103, Msg: "a: want x, got y", Details: "a: want x, got y"}},
 		{
-			"the most telling of several", plan.Deviations{deviation(plan.Asymmetric, "a"), deviation(plan.Missing, "b"), deviation(plan.Setting, "c")},
+			"the most telling of several", state.Deviations{deviation(state.Asymmetric, "a"), deviation(state.Missing, "b"), deviation(state.Setting, "c")},
 			types.Error{Code: 102, Msg: "3 deviations; the first: b: want x, got y", Details: "a: want x, got y\nb: want x, got y\nc: want x, got y"},
 		},
 		{
 			"of ADD's own check, and the way back failed",
-			errors.Join(fmt.Errorf("ADD: %w", plan.Deviations{deviation(plan.Asymmetric, "a")}), errors.New("and could not be taken back: x\ny")),
+			errors.Join(fmt.Errorf("ADD: %w", state.Deviations{deviation(state.Asymmetric, "a")}), errors.New("and could not be taken back: x\ny")),
 			types.Error{Code: 100, Msg: "ADD: a: want x, got y; and could not be taken back: x; y", Details: "a: want x, got y"},
+		},
+		{
+			"decided by", state.Deviations{{Kind: state.Foreign, What: "a", Want: "x", Got: "y", Decides: "5: from all lookup 9"}},
+			types.Error{Code: 103, Msg: "a: want x, got y; decided by 5: from all lookup 9", Details: "a: want x, got y; decided by 5: from all lookup 9"},
 		},
 		{"anything else", errors.Join(errors.New("a"), errors.New("b")), types.Error{Code: 999, Msg: "a; b"}},
 	}
@@ -72,7 +81,7 @@ func TestCNIError(t *testing.T) {
 
 // The texts of these are for people and may change; the codes are documented.
 func TestCodes(t *testing.T) {
-	for code, err := range map[uint]error{codeRefused: errRefused, codeState: plan.ErrState} {
+	for code, err := range map[uint]error{codeRefused: errRefused, codeState: state.ErrUnfit} {
 		if got := cniError(fmt.Errorf("%w: more", err)); got.Code != code || !strings.Contains(got.Msg, "more") {
 			t.Errorf("%v has code %d and says %q, want code %d", err, got.Code, got.Msg, code)
 		}
@@ -149,5 +158,22 @@ func TestUndoing(t *testing.T) {
 				t.Errorf("the order of undoing (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Notes and errors name who they are about.
+func TestSubject(t *testing.T) {
+	key := record.Key{Network: "red", ContainerID: "c1", IfName: "net1"}
+	for arguments, want := range map[string]string{
+		"":                 "network red, net1 of container c1",
+		"IgnoreUnknown=1":  "network red, net1 of container c1",
+		"K8S_POD_NAME":     "network red, net1 of container c1",
+		"K8S_POD_NAME=web": "network red, net1 of pod /web",
+		"IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;K8S_POD_UID=7":             "network red, net1 of pod shop/web",
+		"K8S_POD_NAMESPACE=old;K8S_POD_NAME=old;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web=1;": "network red, net1 of pod shop/web=1",
+	} {
+		if got := subjectOf(&skel.CmdArgs{Args: arguments}, key); got != want {
+			t.Errorf("%q: %q, want %q", arguments, got, want)
+		}
 	}
 }

@@ -1,9 +1,10 @@
 // symroute is a chained CNI plugin that keeps the traffic of a pod with several
-// network interfaces symmetric. See the README for its configuration.
+// network interfaces symmetric. docs/configuration.md has its keys.
 package main
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -20,6 +21,10 @@ interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
 To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
 
 func main() {
+	// skel compares the pod's namespace with ours after ADD has succeeded, and then can still
+	// fail, behind a result that has been printed. We look before anything is done
+	// (kernel.Enter, ErrHost).
+	_ = os.Setenv("CNI_NETNS_OVERRIDE", "true") // fails for names with '=' alone
 	skel.PluginMainFuncs(skel.CNIFuncs{
 		Add: guarded(add), Del: guarded(del), Check: guarded(check), GC: guarded(gc), Status: guarded(status),
 	}, version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf(usage, release))

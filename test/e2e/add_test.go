@@ -45,6 +45,12 @@ func TestAddTwice(t *testing.T) {
 			"a deleted rule": func(t *testing.T, pod *netlab.NS) {
 				pod.IP(t, "rule", "del", "from", "203.0.113.144", "lookup", "7300", "protocol", "73")
 			},
+			"a deleted decision": func(t *testing.T, pod *netlab.NS) {
+				pod.IP(t, "-6", "rule", "del", "from", "2001:db8:b::144", "goto", "40000", "protocol", "73")
+			},
+			"a deleted anchor": func(t *testing.T, pod *netlab.NS) {
+				pod.IP(t, "rule", "del", "nop", "protocol", "73")
+			},
 			"a changed setting": func(t *testing.T, pod *netlab.NS) {
 				pod.SetSysctl(t, "net/ipv4/conf/net1/rp_filter=0")
 			},
@@ -68,6 +74,47 @@ func TestAddTwice(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestAddChanges repeats ADD with another configuration: the pod becomes what it becomes with
+// that one alone, whichever was before, and DEL leaves nothing of either.
+func TestAddChanges(t *testing.T) {
+	t.Parallel()
+	configurations := []netlab.Object{
+		{},
+		{"gateways": []string{"203.0.113.9", "fe80::9"}},
+		{"mainDefault": "take", "rpFilter": "strict", "noGateway": "main"},
+		{"sources": []string{"203.0.113.200", "2001:db8:b::/64"}, "priority": 20000, "mainDefault": "keep", "rpFilter": "off"},
+		{
+			"arp": "isolate", "viaMain": []string{"10.96.0.0/12"},
+			"routes": []netlab.Object{{"dst": "10.0.0.0/8", "gw": "203.0.113.7", "mtu": 1400}},
+		},
+	}
+	for i, first := range configurations {
+		for j, second := range configurations {
+			if i == j || !chosen(i+j, 1) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%v, then %v", first, second), func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, eth0, net1)
+				b.pod.NS.SetSysctl(t, "net/ipv4/conf/all/rp_filter=2")
+				before := b.pod.NS.Snapshot(t)
+				b.attach(net1, second).must(t, "ADD")
+				want := b.pod.NS.Snapshot(t).Sorted()
+				b.attach(net1, second).must(t, "DEL")
+
+				b.attach(net1, first).must(t, "ADD")
+				a := b.attach(net1, second)
+				a.must(t, "ADD")
+				assertSame(t, "ADD with a changed configuration does something else", want, b.pod.NS.Snapshot(t).Sorted())
+				a.must(t, "CHECK")
+				a.must(t, "DEL")
+				assertSame(t, "the ADDs and DEL changed the pod", before, b.pod.NS.Snapshot(t))
+				assertNoFiles(t, b.dataDir)
+			})
+		}
+	}
 }
 
 // TestAddThatFails asks ADD to do what cannot be done: it says what is wrong,

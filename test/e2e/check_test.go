@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -23,6 +24,31 @@ func TestCheckFinds(t *testing.T) {
 			name:   "a deleted source rule",
 			damage: []string{"rule del from 203.0.113.144 lookup 7300 protocol 73"},
 			words:  []string{"203.0.113.144"},
+		},
+		{
+			name:   "a deleted decision",
+			damage: []string{"rule del from 203.0.113.144 goto 40000 protocol 73"},
+			words:  []string{"from 203.0.113.144 goto 40000"},
+		},
+		{
+			name:   "a deleted decision about the device",
+			damage: []string{"-6 rule del oif net1 goto 40000 protocol 73"},
+			words:  []string{"oif net1 goto 40000"},
+		},
+		{
+			name:   "a deleted anchor, without which no decision is carried out",
+			damage: []string{"rule del nop protocol 73"},
+			words:  []string{"40000", "nop", "203.0.113.144"},
+		},
+		{
+			name:   "a deleted fallback",
+			damage: []string{"rule del from all lookup 7300 priority 49999 protocol 73"},
+			words:  []string{"from all lookup 7300"},
+		},
+		{
+			name:   "a deleted way of the device's by main",
+			damage: []string{"rule del oif net1 lookup main protocol 73"},
+			words:  []string{"oif net1 lookup main"},
 		},
 		{
 			name:   "a deleted IPv6 source rule",
@@ -92,9 +118,32 @@ func TestCheckFinds(t *testing.T) {
 			words:  []string{"192.0.2.7"},
 		},
 		{
+			name:   "a foreign rule in the block ahead of ours",
+			damage: []string{"rule add from all lookup main priority 40001"},
+			words:  []string{"203.0.113.144", "40001"},
+		},
+		{
 			name:   "a twin of our rule under another protocol",
-			damage: []string{"rule add from 203.0.113.144 lookup 7300 priority 32765"},
-			words:  []string{"203.0.113.144"},
+			damage: []string{"rule add from 203.0.113.144 lookup 7300 priority 40012"},
+			words:  []string{"203.0.113.144", "twin"},
+		},
+		{
+			name:   "a twin of our decision under another protocol",
+			damage: []string{"rule add from 203.0.113.144 goto 40000 priority 32765"},
+			words:  []string{"203.0.113.144", "twin"},
+		},
+		{
+			name: "our decision in our name, and to another place",
+			damage: []string{
+				"rule del from 203.0.113.144 goto 40000 protocol 73",
+				"rule add from 203.0.113.144 goto 49000 priority 32765 protocol 73",
+			},
+			words: []string{"203.0.113.144", "goto 40000"},
+		},
+		{
+			name:   "addresses that go with the link",
+			sysctl: "net/ipv6/conf/net1/keep_addr_on_down=0",
+			words:  []string{"keep_addr_on_down", "net1"},
 		},
 		{
 			name:   "strict mode set by hand",
@@ -236,10 +285,11 @@ func TestCheckFinds(t *testing.T) {
 			"route add default via 203.0.113.1 dev net1")
 		a.must(t, "CHECK")
 	})
+	const unknown = "nothing is remembered of it: ADD again"
 	t.Run("without ADD", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, eth0, net1)
-		assertCode(t, b.attach(net1, nil).fails(t, "CHECK"), deviations...)
+		assertCode(t, b.attach(net1, nil).fails(t, "CHECK", unknown), codeMissing)
 	})
 	t.Run("after DEL", func(t *testing.T) {
 		t.Parallel()
@@ -247,7 +297,33 @@ func TestCheckFinds(t *testing.T) {
 		a := b.attach(net1, nil)
 		a.must(t, "ADD")
 		a.must(t, "DEL")
-		assertCode(t, a.fails(t, "CHECK"), deviations...)
+		assertCode(t, a.fails(t, "CHECK", unknown), codeMissing)
+	})
+	t.Run("without the record", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, eth0, net1)
+		a := b.attach(net1, nil)
+		a.must(t, "ADD")
+		succeed(t, os.RemoveAll(b.dataDir))
+		assertCode(t, a.fails(t, "CHECK", unknown), codeMissing)
+		a.must(t, "ADD")
+		a.must(t, "CHECK")
+	})
+	t.Run("an address of another NIC that came later", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, eth0, net1)
+		a := b.attach(net1, nil)
+		a.must(t, "ADD")
+		b.pod.NS.IP(t, "addr", "add", "198.51.100.99/24", "dev", "eth0")
+		assertTells(t, a.must(t, "CHECK"), "198.51.100.99")
+		a.must(t, "ADD") // after which nothing of it can leave by net1
+		if call := a.must(t, "CHECK"); len(call.Stderr) > 0 {
+			t.Errorf("CHECK says\n%s", call.Stderr)
+		}
+		b.pod.NS.IP(t, "route", "del", "default", "dev", "eth0")
+		if _, err := b.pod.NS.Command("", "ip", "route", "get", client4.String(), "from", "198.51.100.99"); err == nil {
+			t.Error("it leaves by net1 when main has no default")
+		}
 	})
 }
 

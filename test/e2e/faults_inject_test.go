@@ -54,9 +54,19 @@ func faultKinds(call string, earlier []fault) []faultKind {
 		kinds = append(kinds, once("EAGAIN")) // no answer came in time
 	}
 	return slices.DeleteFunc(kinds, func(k faultKind) bool {
+		// A socket never answers by what is the kernel's word about a change: package nl does not
+		// tell them apart, and the tolerant undo believes it.
+		if isSocket := strings.HasPrefix(call, "send") || strings.HasPrefix(call, "recv"); isSocket && refuses(k) {
+			return true
+		}
 		// Strace cannot do one thing to a call first, and then another.
 		return len(earlier) > 0 && earlier[0].call == call && (k.onwards || k.kills())
 	})
+}
+
+// refuses says that the errno is one by which the kernel refuses changes.
+func refuses(k faultKind) bool {
+	return slices.Contains([]string{"EPERM", "EEXIST", "ENODEV", "ENOSPC", fromHereOn.name}, k.name)
 }
 
 // kills says that there is an end to the executable.

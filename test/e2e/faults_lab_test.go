@@ -314,15 +314,20 @@ func (l *faultLab) routingDiffers(want podState) string {
 	return l.comparable(want.snapshot).Diff(l.comparable(l.pod.NS.Snapshot(l.t)))
 }
 
-// comparable is a snapshot with as much order as matters. A DEL that was killed, or
-// failed, may leave the hops of a multipath route in another order, which means
-// nothing; and ip prints them in that order.
+// comparable is a snapshot with as much order as matters. That of rules of one priority means
+// nothing among ours, which an undo may bring back behind others. A DEL that was killed, or
+// failed, may leave the hops of a multipath route in another order, which means nothing; and ip
+// prints them in that order.
 func (l *faultLab) comparable(s netlab.Snapshot) netlab.Snapshot {
-	if l.verb == "ADD" {
-		return s
-	}
-	const routes = "ip -6 -details route show table all"
 	s = maps.Clone(s)
-	s[routes] = slices.Sorted(slices.Values(s[routes]))
+	for _, dump := range []string{"ip -4 -details rule", "ip -6 -details rule"} {
+		ours := func(line string) bool { return strings.Contains(line, "proto 73") }
+		own := slices.DeleteFunc(slices.Clone(s[dump]), func(line string) bool { return !ours(line) })
+		s[dump] = append(slices.DeleteFunc(slices.Clone(s[dump]), ours), slices.Sorted(slices.Values(own))...)
+	}
+	if l.verb == "DEL" {
+		const routes = "ip -6 -details route show table all"
+		s[routes] = slices.Sorted(slices.Values(s[routes]))
+	}
 	return s
 }

@@ -29,7 +29,7 @@ func TestWhichNICs(t *testing.T) {
 			},
 		}
 	}
-	const ruleOfNet1 = "32765: from 203.0.113.144 lookup 7301"
+	const ruleOfNet1 = "40012: from 203.0.113.144 lookup 7301"
 	for _, test := range []struct {
 		name    string
 		sandbox func(t *testing.T, b *bench) string
@@ -78,9 +78,7 @@ func TestWhichNICs(t *testing.T) {
 			"ips":        []netlab.Object{{"address": "198.51.100.87/24", "gateway": "198.51.100.1"}},
 		}
 		a.must(t, "ADD")
-		if rules := ourRules(t, b.pod.NS, "-4"); len(rules) != 3 {
-			t.Errorf("rules %q, want those of eth0", rules)
-		}
+		assertRules(t, b.pod.NS, "-4", rulesOf("eth0", "7300", "198.51.100.87"))
 	})
 }
 

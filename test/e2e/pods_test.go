@@ -10,7 +10,8 @@ import (
 )
 
 // TestAddTouchesNothingElse asks what ADD leaves alone: addresses, links,
-// the other NIC's settings, and all of main but a default that yields.
+// the other NIC's settings, and all of main but a default that yields. Of its own NIC it sets
+// the reverse-path filter, and that IPv6 addresses outlive the link's going down.
 func TestAddTouchesNothingElse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, eth0, net1)
@@ -22,7 +23,8 @@ func TestAddTouchesNothingElse(t *testing.T) {
 		return b.pod.NS.Snapshot(t).Without(func(line string) bool {
 			return strings.Contains(line, protocol) ||
 				strings.Contains(line, "unicast default") || strings.Contains(line, "nexthop") ||
-				strings.HasPrefix(line, "net/ipv4/conf/net1/rp_filter")
+				strings.HasPrefix(line, "net/ipv4/conf/net1/rp_filter") ||
+				strings.HasPrefix(line, "net/ipv6/conf/net1/keep_addr_on_down")
 		})
 	}
 	before := untouched()
@@ -104,9 +106,9 @@ func TestManyAddresses(t *testing.T) {
 	a.must(t, "ADD")
 	a.must(t, "CHECK")
 	for _, family := range families {
-		// Two rules for each address, one for the device.
-		if got := len(ourRules(t, b.pod.NS, family)); got != 2*count+1 {
-			t.Errorf("%d rules (ip %s), want %d", got, family, 2*count+1)
+		// Three rules for each address, three for the device, and the anchor.
+		if got, want := len(ourRules(t, b.pod.NS, family)), 3*count+4; got != want {
+			t.Errorf("%d rules (ip %s), want %d", got, family, want)
 		}
 	}
 	a.must(t, "DEL")

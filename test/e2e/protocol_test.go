@@ -178,6 +178,32 @@ func TestResultPassedOn(t *testing.T) {
 	a.must(t, "DEL")
 }
 
+// TestNotesNameThePod has something to tell on standard error: whose network, interface and
+// pod it is about comes first, or whose container where the runtime names no pod.
+func TestNotesNameThePod(t *testing.T) {
+	t.Parallel()
+	for args, subject := range map[string]string{
+		"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0": "pod shop/web-0",
+		"CNI_ARGS=IgnoreUnknown=1": "container ",
+	} {
+		n := net1.withoutDefaults()
+		b := newBench(t, eth0, n)
+		b.pod.NS.IP(t, "-6", "route", "add", "default", "via", "fe80::1", "dev", "net1", "proto", "ra", "metric", "2048")
+		a := b.attach(n, nil)
+		a.env = []string{args}
+		if strings.HasPrefix(subject, "container") {
+			subject += a.containerID
+		}
+		call := a.must(t, "ADD")
+		assertTells(t, call, "proto ra")
+		for line := range strings.Lines(string(call.Stderr)) {
+			if want := "symroute: network net-of-net1, net1 of " + subject + ": "; !strings.HasPrefix(line, want) {
+				t.Errorf("the note does not begin with %q: %s", want, line)
+			}
+		}
+	}
+}
+
 // TestStatus asks whether the node can serve.
 func TestStatus(t *testing.T) {
 	t.Parallel()

@@ -325,9 +325,10 @@ func testInvocationsMeet(t *testing.T) {
 					break
 				}
 				half := b.pod.NS.Snapshot(t)
+				_, lock := h.lockFile()
 				done := make(chan netlab.Invocation, 1)
 				go func() { done <- a.run(t, second) }()
-				netlab.Eventually(t, second+" waits", func() bool { return len(done) > 0 || someoneWaits(t, b.pod.NS.Inode(t)) })
+				netlab.Eventually(t, second+" waits", func() bool { return len(done) > 0 || someoneWaits(t, lock) })
 				if len(done) > 0 {
 					t.Fatalf("%s did not wait for %s\n%v", second, first, <-done)
 				}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/test/netlab"
@@ -21,6 +23,7 @@ import (
 // routes back; nothing is read or written elsewhere; neighbours are not harmed.
 func TestRememberedFile(t *testing.T) {
 	t.Parallel()
+	t.Run("for people, too", testReadableRecord)
 	t.Run("damaged", testDamagedRecord)
 	t.Run("of another release", testRecordOfAnotherRelease)
 	t.Run("cut off", testRecordCutOff)
@@ -131,6 +134,43 @@ var spoilings = []spoiling{
 	})},
 }
 
+// testReadableRecord looks for what a person would look for in a record: whose it is, what it
+// was asked for, and the rules and routes as ip prints them.
+func testReadableRecord(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, eth0, net1)
+	a := b.attach(net1, netlab.Object{"rpFilter": "strict"})
+	a.env = []string{"CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0;IgnoreUnknown=1"}
+	a.must(t, "ADD")
+	file := recordOf(t, a, b.dataDir)
+	record := decode(t, readFile(t, file)).(map[string]any)
+	for key, want := range map[string]any{
+		"version": json.Number("1"), "network": "net-of-net1", "containerID": a.containerID,
+		"ifname": "net1", "netns": a.netns, "input": decode(t, a.stdin(t)),
+		"pod": map[string]any{"namespace": "shop", "name": "web-0"},
+	} {
+		if diff := gocmp.Diff(want, record[key]); diff != "" {
+			t.Errorf("%s of the record (-want +got):\n%s", key, diff)
+		}
+	}
+	if release, ok := record["release"].(string); !ok || release == "" {
+		t.Errorf("release of the record: %v", record["release"])
+	}
+	state := string(member(t, readFile(t, file), "state"))
+	for _, want := range []string{
+		"from 203.0.113.144 goto 40000", "from 203.0.113.144 lookup 7300", "from 203.0.113.144 unreachable", "oif net1 lookup main",
+		"203.0.113.0/24", "default", "via 203.0.113.1 dev net1", "2001:db8:b::/64", "via 2001:db8:b::1 dev net1",
+		"rp_filter", "keep_addr_on_down",
+	} {
+		if !strings.Contains(state, want) {
+			t.Errorf("the state in the record does not say %q:\n%s", want, state)
+		}
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode of the record: %v, %v", info.Mode(), err)
+	}
+}
+
 func testDamagedRecord(t *testing.T) {
 	t.Parallel()
 	for i, d := range spoilings {
@@ -194,6 +234,9 @@ func (d spoiling) testADD(t *testing.T) {
 	assertNothingOfOurs(t, k.pod.NS)
 	assertSameFiles(t, "ADD over a damaged record", elsewhere, inventory(t, k.elsewhere))
 }
+
+// lost is what DEL says where it knows of an attachment only what the kernel tells.
+const lost = "its record was lost or damaged: its rules and routes are removed, settings, tunnels and the main table stay"
 
 // codeInputOutput is CNI's code for a dataDir that cannot be used.
 const codeInputOutput = 5
@@ -371,7 +414,6 @@ func testUntrustedFolders(t *testing.T) {
 		target := filepath.Join(k.elsewhere, "folder")
 		return target, os.Rename(dir, target)
 	}
-	const nothing = "nothing is remembered"
 	folders := []folder{
 		{"writable for all", func(_ *keeping, dir string) error { return os.Chmod(dir, 0o777) }, ""},
 		{"writable for a group", func(_ *keeping, dir string) error { return os.Chmod(dir, 0o770) }, ""},
@@ -387,7 +429,7 @@ func testUntrustedFolders(t *testing.T) {
 		{"a link to nothing", func(k *keeping, dir string) error {
 			target, err := moved(k, dir)
 			return errors.Join(err, os.Symlink(target+"-absent", dir))
-		}, nothing}, // as where there is no folder yet
+		}, lost}, // as where there is no folder yet
 		{"a link to a folder", func(k *keeping, dir string) error {
 			target, err := moved(k, dir)
 			return errors.Join(err, os.Symlink(target, dir))
@@ -415,7 +457,7 @@ func testUntrustedFolders(t *testing.T) {
 
 				call := k.a.must(t, "DEL")
 				assertTells(t, call, cmp.Or(f.says, dir))
-				assertTells(t, call, nothing)
+				assertTells(t, call, lost)
 				k.assertGone(t)
 				k.a.must(t, "DEL")
 				k.neighbour.must(t, "DEL")
@@ -455,7 +497,7 @@ func testDataDirGone(t *testing.T) {
 	k := newKeeping(t, "keep")
 	succeed(t, os.RemoveAll(k.dataDir))
 	k.a.run(t, "CHECK").Failed(t)
-	assertTells(t, k.a.must(t, "DEL"), "nothing is remembered")
+	assertTells(t, k.a.must(t, "DEL"), lost)
 	k.assertGone(t)
 	k.a.with("cni.dev/valid-attachments", []netlab.Object{}).must(t, "GC")
 	k.neighbour.must(t, "DEL")

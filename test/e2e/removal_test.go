@@ -395,13 +395,19 @@ func testForeignSurvives(t *testing.T) {
 	t.Run("rules made after ADD", func(t *testing.T) {
 		t.Parallel()
 		b, a, _ := addStrict(t)
-		b.pod.NS.Batch(t,
-			"rule add from 203.0.113.144 lookup 7300 priority 32765", // ours but for the protocol
-			"route add 10.9.0.0/16 via 203.0.113.9 dev net1 table 555")
+		// Ours but for the protocol, and one that leads to the same place.
+		rules := []string{
+			"from 203.0.113.144 goto 40000", "from all nop", "from 203.0.113.144 lookup 7300", "from 203.0.113.144 unreachable", "from 10.9.0.0/16 goto 40000",
+		}
+		for i, priority := range []string{"32765", "40000", "40012", "40015", "32765"} {
+			b.pod.NS.Batch(t, "rule add "+rules[i]+" priority "+priority)
+		}
+		const route = "10.9.0.0/16 via 203.0.113.9"
+		b.pod.NS.Batch(t, "route add "+route+" dev net1 table 555")
 		a.must(t, "DEL")
 		assertNothingOfOurs(t, b.pod.NS)
 		left := b.pod.NS.Snapshot(t)
-		for _, want := range []string{"from 203.0.113.144 lookup 7300", "10.9.0.0/16 via 203.0.113.9"} {
+		for _, want := range append(rules, route) {
 			if len(left.Grep(want)) != 1 {
 				t.Errorf("DEL removed somebody else's %q", want)
 			}

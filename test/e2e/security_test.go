@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -18,9 +19,10 @@ import (
 // capabilities are what each command needs; the rest needs none. To enter the pod's
 // namespace takes CAP_SYS_ADMIN, to change its routing CAP_NET_ADMIN.
 var capabilities = map[string][]string{
-	"ADD":   {"sys_admin", "net_admin"},
-	"CHECK": {"sys_admin"},
-	"DEL":   {"sys_admin", "net_admin"},
+	"ADD":    {"sys_admin", "net_admin"},
+	"CHECK":  {"sys_admin"},
+	"DEL":    {"sys_admin", "net_admin"},
+	"STATUS": {"sys_admin", "net_admin"},
 }
 
 // confined is the wrapper that runs a command as root with these capabilities alone,
@@ -81,7 +83,11 @@ func (a attachment) assertNeeds(t *testing.T, command string, needed []string, d
 		if failure == nil {
 			t.Fatalf("%s works without %s, which then is not needed\n%v", command, missing, call)
 		}
-		if !strings.Contains(failure.Msg, "operation not permitted") {
+		want := "operation not permitted"
+		if command == "STATUS" { // which tries nothing
+			want = "CAP_" + strings.ToUpper(missing)
+		}
+		if !strings.Contains(failure.Msg, want) {
 			t.Errorf("%s without %s does not say what is wrong: %s", command, missing, failure.Msg)
 		}
 		if command != "DEL" { // which does what it can
@@ -172,8 +178,9 @@ func ownedByUser(t *testing.T, ns *netlab.NS) string {
 }
 
 // TestWritesNowhereElse watches every system call with a path in it, every socket and
-// every program: nothing is written but below dataDir and, in the pod's namespace, to
-// the kernel's settings. CHECK and VERSION write nothing at all.
+// every program: nothing is written but below dataDir, to the lock of the pod and, in its
+// namespace, to the kernel's settings. CHECK and VERSION write nothing at all. The lock goes
+// with the last attachment.
 func TestWritesNowhereElse(t *testing.T) {
 	t.Parallel()
 	for name, prepare := range securityBenches {
@@ -184,32 +191,41 @@ func TestWritesNowhereElse(t *testing.T) {
 			gone.netns = filepath.Join(t.TempDir(), "gone")
 			alone := a
 			alone.prev = nil
+			everything := []string{b.dataDir, lockDir, settings, settings6}
 			for _, run := range []struct {
 				attachment
 				command string
 				fails   bool
 				writes  []string // where it may
+				after   []string // a command of ip
 			}{
 				{attachment: a, command: "VERSION"},
 				{attachment: a, command: "STATUS", writes: []string{b.dataDir}},
 				{attachment: alone, command: "ADD", fails: true},
 				{attachment: gone, command: "ADD", fails: true},
 				{attachment: gone, command: "DEL"},
-				{attachment: a.with("routes", []netlab.Object{{"dst": "2001:db8:f::/48", "gw": "2001:db8:b::144"}}), command: "ADD", fails: true, writes: []string{b.dataDir, settings}},
-				{attachment: a, command: "ADD", writes: []string{b.dataDir, settings}},
+				{attachment: a, command: "CHECK", fails: true},
+				{attachment: a, command: "ADD", fails: true, writes: everything, after: strings.Fields("rule add priority 100 from 203.0.113.144 unreachable")},
+				{attachment: a, command: "ADD", writes: everything, after: strings.Fields("rule del priority 100")},
 				{attachment: a, command: "CHECK"},
-				{attachment: a.with("rpFilter", "off"), command: "CHECK", fails: true},
-				{attachment: a, command: "ADD", writes: []string{b.dataDir}},
+				{attachment: a, command: "CHECK", fails: true, after: strings.Fields("rule del priority 40012")},
+				{attachment: a, command: "ADD", writes: []string{b.dataDir, lockDir}},
 				{attachment: a.with("cni.dev/valid-attachments", []any{}), command: "GC", writes: []string{b.dataDir}},
-				{attachment: a, command: "DEL", writes: []string{b.dataDir, settings}},
-				{attachment: a, command: "DEL", writes: []string{b.dataDir}},
+				{attachment: a, command: "DEL", writes: everything},
+				{attachment: a, command: "DEL", writes: []string{b.dataDir, lockDir}},
 			} {
+				if run.after != nil {
+					b.pod.NS.IP(t, run.after...)
+				}
 				calls := run.straced(t, run.command, []string{"%file,%net,%process,setns,unshare,?ftruncate,?fallocate,?fchmod,?fchown"})
 				if (calls.ExitCode != 0) != run.fails {
 					t.Fatalf("%s: exit code %d\n%v", run.command, calls.ExitCode, calls.Invocation)
 				}
 				w := watch{t: t, run: calls, netns: run.netns, allowed: run.writes}
 				w.all()
+				if run.command == "DEL" {
+					w.assertUnlocked()
+				}
 				if slices.Contains(run.writes, settings) && w.written == 0 {
 					t.Errorf("%s writes nothing: this test shows nothing\n%s", run.command, strings.Join(calls.trace, "\n"))
 				}
@@ -219,8 +235,14 @@ func TestWritesNowhereElse(t *testing.T) {
 	}
 }
 
-// settings is where the kernel's are, of the namespace that the thread is in.
-const settings = "/proc/sys/net/ipv4/conf"
+// settings and settings6 are where the kernel's are, of the namespace that the thread is in.
+const (
+	settings  = "/proc/sys/net/ipv4/conf"
+	settings6 = "/proc/sys/net/ipv6/conf"
+)
+
+// lockDir is where the locks of all pods lie.
+const lockDir = "/run/cni/symroute"
 
 // watch goes through the system calls of a run.
 type watch struct {
@@ -269,6 +291,10 @@ func (w *watch) all() {
 			}
 		case "mkdirat", "mkdir", "renameat", "rename", "renameat2", "unlinkat", "unlink", "rmdir":
 			w.writes(line, args)
+		case "bind": // to no group of notifications
+			if !strings.Contains(args, "sa_family=AF_NETLINK, nl_pid=0, nl_groups=00000000}") {
+				w.t.Errorf("it binds a socket to something else than the kernel's answers: %s", line)
+			}
 		case "newfstatat", "stat", "lstat", "statx", "statfs", "readlinkat", "readlink", "faccessat2", "faccessat", "access", "getcwd",
 			"sendto", "recvfrom", "getsockopt", "setsockopt", "getsockname",
 			"exit", "exit_group", "kill", "tgkill", "wait4", "waitid", "rt_sigqueueinfo", "pidfd_open", "pidfd_send_signal":
@@ -297,8 +323,22 @@ func (w *watch) writes(line, args string) {
 		allowed := slices.ContainsFunc(w.allowed, func(dir string) bool {
 			return path[1] == dir || strings.HasPrefix(path[1], dir+"/") && path[1] == filepath.Clean(path[1])
 		})
-		if !allowed || strings.HasPrefix(path[1], settings) && !w.inPod {
+		if !allowed || strings.HasPrefix(path[1], "/proc/sys/") && !w.inPod {
 			w.t.Errorf("it writes where it may not: %s", line)
+		}
+	}
+}
+
+// assertUnlocked demands that no lock is left that the run took.
+func (w *watch) assertUnlocked() {
+	w.t.Helper()
+	for _, line := range w.run.trace {
+		path := pathOf.FindStringSubmatch(line)
+		if path == nil || !strings.HasPrefix(path[1], lockDir+"/") || !strings.HasSuffix(path[1], ".lock") {
+			continue
+		}
+		if _, err := os.Lstat(path[1]); err == nil {
+			w.t.Errorf("%s is left over", path[1])
 		}
 	}
 }

@@ -27,6 +27,26 @@ func ourRules(t testing.TB, ns *netlab.NS, family string) []string {
 	return rules
 }
 
+// rulesOf is what one family has, in the kernel's order, where a NIC with a table has these
+// sources: addresses, whose ways are decided in a block behind main and default.
+func rulesOf(nic, table string, sources ...string) []string {
+	var decisions, lookups, refusals []string
+	for _, source := range sources {
+		decisions = append(decisions, "32765: from "+source+" goto 40000")
+		lookups = append(lookups, "40012: from "+source+" lookup "+table)
+		refusals = append(refusals, "40015: from "+source+" unreachable")
+	}
+	return slices.Concat(decisions, []string{"32765: from all oif " + nic + " goto 40000", "40000: from all nop"}, lookups, refusals,
+		[]string{"49000: from all oif " + nic + " lookup " + table, "49002: from all oif " + nic + " lookup main"})
+}
+
+// assertRules compares the rules of one family, whatever the order of those with one priority,
+// which are never in each other's way.
+func assertRules(t testing.TB, ns *netlab.NS, family string, want []string) {
+	t.Helper()
+	assertLines(t, "rules (ip "+family+")", slices.Sorted(slices.Values(want)), slices.Sorted(slices.Values(ourRules(t, ns, family))))
+}
+
 // metrics is what IPv6 routes end with whether or not anybody asked for it.
 var metrics = regexp.MustCompile(` metric (256|1024)\b| pref medium`)
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -51,8 +52,14 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 		if k.pod.was.diff(k.pod.is) != "" {
 			return string(s.Verb) + " changed the pod", k.pod.was.diff(k.pod.is)
 		}
+	case walk.Flush, walk.Lose, walk.Damage:
 	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
 		for _, l := range k.w.Lines(s, k.pod.names) {
+			if strings.Contains(l.Text, "/disable_ipv6=1") { // addresses go, and routes with them
+				for _, d := range k.pod.is.devices {
+					k.lost[d.name] = true
+				}
+			}
 			if device, ok := strings.CutPrefix(l.Text, "net/ipv4/conf/"); ok && strings.Contains(l.Text, "/rp_filter=") && len(k.attached) > 0 {
 				device, _, _ = strings.Cut(device, "/")
 				k.written[device] = true
@@ -199,8 +206,8 @@ func wantedMode(conf map[string]any) int {
 // foreignUntouched holds what is not symroute's to what the twin has. Defaults of
 // main are another matter.
 func (k *walker) foreignUntouched(walk.Step, netlab.Invocation) (what, details string) {
-	got, want := k.pod.is.foreign(), k.twin.is.foreign()
-	if len(k.attached) > 0 || len(k.lost) > 0 { // then see nothingLeft
+	got, want := k.pod.is.foreign().sorted(), k.twin.is.foreign().sorted()
+	if len(k.attached) > 0 || len(k.lost) > 0 || k.forgotten { // then see nothingLeft
 		got.routes, want.routes = withoutDefaults(got.routes), withoutDefaults(want.routes)
 	}
 	if diff := want.diff(&got); diff != "" {
@@ -234,6 +241,27 @@ func (s *routing) foreign() routing {
 
 func isVIP(ip netip.Addr) bool {
 	return slices.ContainsFunc(walk.VIPs(), func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// sorted is the state without what the order of main's defaults of one metric says: one that
+// left and came back comes behind the others.
+func (s routing) sorted() routing {
+	out := s
+	out.routes = slices.Clone(s.routes)
+	for i := 0; i < len(out.routes); {
+		same := i + 1
+		for same < len(out.routes) && out.routes[i].besides(out.routes[same]) {
+			same++
+		}
+		slices.SortFunc(out.routes[i:same], func(a, b route) int { return cmp.Compare(a.whole, b.whole) })
+		i = same
+	}
+	return out
+}
+
+// besides reports whether two routes are defaults of main of one metric.
+func (r route) besides(o route) bool {
+	return r.defaultOfMain() && o.defaultOfMain() && r.four == o.four && r.metric == o.metric
 }
 
 func withoutDefaults(routes []route) []route {
@@ -333,12 +361,15 @@ func (k *walker) mains() string {
 // settingsHold compares device settings: effective rp_filter with the configuration,
 // or with the twin where nobody asked for anything, and those of ARP.
 func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details string) {
+	if k.forgotten {
+		return "", "" // they stay as they are
+	}
 	all := func(p walkPod, key string) int { return atoi(p.is.settings["ipv4/conf/all/"+key]) }
 	def := func(p walkPod, key string) int { return atoi(p.is.settings["ipv4/conf/default/"+key]) }
 	if got, want := max(all(k.pod, "rp_filter"), def(k.pod, "rp_filter")), max(all(k.twin, "rp_filter"), def(k.twin, "rp_filter")); got != want {
 		return "rp_filter of devices to come differs from the twin", fmt.Sprintf("got %d, want %d", got, want)
 	}
-	servers, unsure := 0, 0
+	servers, unsure, loopback := 0, 0, false
 	for _, a := range k.attached {
 		if a.conf["lvs"] != nil {
 			servers++
@@ -346,6 +377,7 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 		if a.killed {
 			unsure++
 		}
+		loopback = loopback || a.conf["interfaces"] != nil
 	}
 	for _, d := range k.pod.is.devices {
 		o, ok := k.twin.is.device(d.name)
@@ -360,6 +392,9 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 			want = wantedMode(a.conf)
 		}
 		sure := !k.written[d.name]
+		if d.loopback && loopback {
+			want, sure = 2, unsure == 0
+		}
 		if here && wantedMode(a.conf) >= 0 {
 			sure = !a.killed && !a.spoiled
 		}
@@ -373,6 +408,13 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 		}
 		if servers > 0 && !d.loopback {
 			wantARP[0], wantARP[1] = max(wantARP[0], 1), max(wantARP[1], 2)
+		}
+		wantKeep := 0
+		if n, _ := k.w.NIC(d.name); here && n.Has(false) && d.six {
+			wantKeep = 1
+		}
+		if d.keepAddr != wantKeep && (!here || a.sound()) {
+			return "keep_addr_on_down is wrong", fmt.Sprintf("%s: got %d, want %d", d.name, d.keepAddr, wantKeep)
 		}
 		if arp != wantARP && unsure == 0 && (!here || !a.cut) {
 			return "ARP settings are wrong", fmt.Sprintf("%s: arp_ignore, arp_announce, arp_filter are %v, want %v", d.name, arp, wantARP)
@@ -533,7 +575,11 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 	if len(k.attached) > 0 || s.Verb != walk.Del || call.ExitCode < 0 {
 		return "", ""
 	}
-	if diff := k.twin.is.diff(k.pod.is); diff != "" {
+	if k.forgotten {
+		return k.noneOfOurs()
+	}
+	got, want := k.pod.is.sorted(), k.twin.is.sorted()
+	if diff := want.diff(&got); diff != "" {
 		if why := k.excuse(); why != "" {
 			k.over = true
 			return "", ""
@@ -547,7 +593,8 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 	}
 	for _, d := range k.pod.is.devices {
 		o, _ := k.twin.is.device(d.name)
-		got, want := [4]int{d.rpFilter, d.arIgnore, d.announce, d.arpFilter}, [4]int{o.rpFilter, o.arIgnore, o.announce, o.arpFilter}
+		got, want := [5]int{d.rpFilter, d.arIgnore, d.announce, d.arpFilter}, [5]int{o.rpFilter, o.arIgnore, o.announce, o.arpFilter}
+		got[4] = d.keepAddr // the twin's is the pod's while a link goes down: see mirrorKeepAddr
 		if k.written[d.name] {
 			got[0], want[0] = 0, 0
 		}
@@ -559,6 +606,30 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 		return "all have left, and a file has not", strings.Join(left, "\n")
 	}
 	clear(k.lost)
+	return "", ""
+}
+
+// noneOfOurs holds the DELs of a pod one of whose records was lost to what the kernel tells of
+// it: no rule and no source table of its NICs stays. Settings and main do.
+func (k *walker) noneOfOurs() (what, details string) {
+	k.over = true
+	var left []fact
+	for _, r := range k.pod.is.rules {
+		if r.ours {
+			left = append(left, r)
+		}
+	}
+	for _, r := range k.pod.is.routes {
+		if r.ours && r.table != unix.RT_TABLE_MAIN {
+			left = append(left, r.fact)
+		}
+	}
+	// What it gave a NIC that it displaced is not its own NIC's: DEL does not find that without
+	// the record.
+	displaced := slices.ContainsFunc(left, func(f fact) bool { return strings.HasPrefix(f.short, "rule priority 49001 ") })
+	if len(left) > 0 && !displaced {
+		return "all have left, one without its record, and something of ours has not", shorts(left)
+	}
 	return "", ""
 }
 

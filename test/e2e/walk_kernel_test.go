@@ -151,6 +151,7 @@ type device struct {
 	index                                   int
 	up, loopback, six                       bool
 	rpFilter, arpFilter, announce, arIgnore int
+	keepAddr                                int // keep_addr_on_down, of IPv6
 }
 
 // configured is an address of a device.
@@ -292,6 +293,12 @@ const (
 	confIgnore   = 19 - 1
 )
 
+// Places in IFLA_INET6_CONF (include/uapi/linux/ipv6.h, from 0).
+const (
+	confDisableIPv6 = 26
+	confKeepAddr    = 42
+)
+
 func (o observer) readDevices(s *routing) error {
 	// Statistics change by themselves (include/uapi/linux/rtnetlink.h, RTEXT_FILTER_SKIP_STATS).
 	mask := netlinkAttr(unix.IFLA_EXT_MASK, []byte{1 << 3, 0, 0, 0})
@@ -315,8 +322,12 @@ func (o observer) readDevices(s *routing) error {
 				clear(four[4*place : 4*place+4])
 			}
 		}
-		six := netlinkAttrs(families[unix.AF_INET6])[unix.IFLA_INET6_CONF]
-		d.six = len(six) > 0
+		six := slices.Clone(netlinkAttrs(families[unix.AF_INET6])[unix.IFLA_INET6_CONF])
+		if len(six) >= 4*confKeepAddr+4 {
+			d.keepAddr = int(u32(six[4*confKeepAddr:]))
+			clear(six[4*confKeepAddr : 4*confKeepAddr+4])
+		}
+		d.six = len(six) > 4*confDisableIPv6 && u32(six[4*confDisableIPv6:]) == 0
 		d.whole = fmt.Sprintf("%d %s up %t mtu %d ipv4 %x ipv6 %x", d.index, d.name, d.up, u32(m.attrs[unix.IFLA_MTU]), four, six)
 		d.short = "device " + d.whole
 		s.devices = append(s.devices, d)

@@ -34,6 +34,8 @@ type walker struct {
 	was *attached
 	// over: the twin says nothing any more about what should be.
 	over bool
+	// forgotten: a record was lost or damaged, and what only it knew may stay.
+	forgotten bool
 }
 
 // walkPod is the pod, or its twin.
@@ -115,13 +117,58 @@ func (k *walker) step(s walk.Step) (what, details string) {
 		if call = k.collect(); call.ExitCode != 0 {
 			return "GC failed", call.String()
 		}
+	case walk.Flush:
+		k.run(k.pod, []walk.Line{walk.FlushLine(4), walk.FlushLine(6)})
+		for _, a := range k.attached {
+			a.killed = true // anything may be, until it is added again
+		}
+	case walk.Lose, walk.Damage:
+		k.spoilRecord(s)
 	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
+		k.mirrorKeepAddr()
 		if answers := [2]string{k.run(k.pod, k.w.Lines(s, k.pod.names)), k.run(k.twin, k.w.Lines(s, k.twin.names))}; answers[0] != answers[1] {
 			return "somebody else is answered differently", strings.Join(answers[:], "\nthe twin: ")
 		}
 	}
 	k.observe()
 	return k.judge(s, call)
+}
+
+// spoilRecord takes away the record of a NIC's attachment, or half of it.
+func (k *walker) spoilRecord(s walk.Step) {
+	k.t.Helper()
+	for _, file := range files(k.t, k.dataDir) {
+		if !strings.Contains(filepath.Base(file), ":"+s.NIC+":") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if s.Verb == walk.Lose {
+			err = os.Remove(file)
+		} else {
+			err = os.WriteFile(file, text[:len(text)/2], 0o600)
+		}
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		k.forgotten = true
+		for _, a := range k.attached {
+			a.killed = true
+		}
+	}
+}
+
+// mirrorKeepAddr gives the twin's NICs the keep_addr_on_down of the pod's: what a link loses when
+// it goes down is up to it. That it is right is settingsHold's to say.
+func (k *walker) mirrorKeepAddr() {
+	k.t.Helper()
+	for _, d := range k.pod.is.devices {
+		if o, ok := k.twin.is.device(d.name); ok && d.six && o.keepAddr != d.keepAddr {
+			k.twin.ns.SetSysctl(k.t, fmt.Sprintf("net/ipv6/conf/%s/keep_addr_on_down=%d", d.name, d.keepAddr))
+		}
+	}
 }
 
 // observe looks at both, when the kernel is done with them.

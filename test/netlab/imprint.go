@@ -1,10 +1,13 @@
 package netlab
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,19 +57,90 @@ func writeDump(imprint *strings.Builder, kind, family int) error {
 	if err != nil {
 		return err
 	}
+	var parts [][]byte
+	alike := 0 // so many of the last parts may stand in any order
+	var metric uint32
 	for _, message := range messages {
 		lasting, err := lasting(message)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(imprint, "%d %d:", kind, len(lasting))
-		imprint.Write(lasting)
+		switch next, ok, err := metricInMain(message); {
+		case err != nil:
+			return err
+		case !ok:
+			alike = 0
+		case alike > 0 && next == metric:
+			alike++
+		default:
+			alike, metric = 1, next
+		}
+		parts = append(parts, lasting)
+		slices.SortFunc(parts[len(parts)-alike:], bytes.Compare)
+	}
+	for _, part := range parts {
+		fmt.Fprintf(imprint, "%d %d:", kind, len(part))
+		imprint.Write(part)
 	}
 	return nil
 }
 
-// lasting is a message without what changes in the kernel's own time: the counters
-// of links, and when an address came.
+// metricInMain is the metric of an IPv4 default of main: those of one metric stand in any
+// order (settled).
+func metricInMain(message syscall.NetlinkMessage) (metric uint32, ok bool, err error) {
+	if !isMainDefault(message, unix.AF_INET) {
+		return 0, false, nil
+	}
+	attributes, err := syscall.ParseNetlinkRouteAttr(&message)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, attribute := range attributes {
+		if attribute.Attr.Type == unix.RTA_PRIORITY {
+			metric = binary.NativeEndian.Uint32(attribute.Value)
+		}
+	}
+	return metric, true, nil
+}
+
+// isMainDefault reports whether a message is a default route of main (struct rtmsg: family,
+// lengths of destination and source, TOS, table).
+func isMainDefault(message syscall.NetlinkMessage, family byte) bool {
+	if message.Header.Type != unix.RTM_NEWROUTE || len(message.Data) < unix.SizeofRtMsg {
+		return false
+	}
+	return bytes.Equal(message.Data[:5], []byte{family, 0, 0, 0, unix.RT_TABLE_MAIN})
+}
+
+// settledHops is an IPv6 default of main with its hops in one order (settled).
+func settledHops(message syscall.NetlinkMessage) ([]byte, error) {
+	data := slices.Clone(message.Data)
+	message.Data = data
+	attributes, err := syscall.ParseNetlinkRouteAttr(&message)
+	if err != nil {
+		return nil, err
+	}
+	for _, attribute := range attributes {
+		if attribute.Attr.Type != unix.RTA_MULTIPATH {
+			continue
+		}
+		var hops [][]byte
+		for rest := attribute.Value; len(rest) >= unix.SizeofRtNexthop; { // a length of two bytes, aligned, comes first
+			size := min((int(binary.NativeEndian.Uint16(rest))+3)&^3, len(rest))
+			if size < unix.SizeofRtNexthop {
+				break
+			}
+			hops = append(hops, slices.Clone(rest[:size]))
+			rest = rest[size:]
+		}
+		slices.SortFunc(hops, bytes.Compare)
+		copy(attribute.Value, bytes.Join(hops, nil)) // which is a part of data
+	}
+	return data, nil
+}
+
+// lasting is a message without what changes in the kernel's own time (the counters of links,
+// and when an address came) and without the order of hops that does not matter.
 func lasting(message syscall.NetlinkMessage) ([]byte, error) {
 	var header int
 	var part func(attribute syscall.NetlinkRouteAttr) []byte
@@ -76,6 +150,9 @@ func lasting(message syscall.NetlinkMessage) ([]byte, error) {
 	case unix.RTM_NEWADDR:
 		header, part = unix.SizeofIfAddrmsg, lastingOfAddress
 	default:
+		if isMainDefault(message, unix.AF_INET6) {
+			return settledHops(message)
+		}
 		return message.Data, nil
 	}
 	attributes, err := syscall.ParseNetlinkRouteAttr(&message)

@@ -164,3 +164,72 @@ func TestSnapshot(t *testing.T) {
 		t.Error("the snapshot misses a sysctl")
 	}
 }
+
+// TestOrderOfDefaults has defaults of main come back in another order, in which they are the
+// same to a Snapshot and an Imprint, and other things, which are not.
+func TestOrderOfDefaults(t *testing.T) {
+	t.Parallel()
+	a, b := pair(t)
+	Cable(t,
+		Port{NS: a, Link: "eth1", Addresses: []string{"198.51.100.1/24", "2001:db8:1::1/64"}},
+		Port{NS: b, Link: "eth1", Addresses: []string{"198.51.100.2/24", "2001:db8:1::2/64"}})
+	one, other := "via 192.0.2.2", "via 198.51.100.2"
+	one6, other6 := "via 2001:db8::2", "via 2001:db8:1::2"
+	for _, test := range []struct {
+		name, family, place string
+		hops                [2]string // appended in this order, and in the other
+		same                bool
+	}{
+		{"IPv4 defaults of main", "", "default", [2]string{one, other}, true},
+		{"hops of main's IPv6 default", "-6 ", "default", [2]string{one6, other6}, true},
+		{"IPv4 defaults of another table", "", "default table 7", [2]string{one, other}, false},
+		{"hops of another table's IPv6 default", "-6 ", "default table 7", [2]string{one6, other6}, false},
+		{"specific IPv4 routes of main", "", "10.0.0.0/8", [2]string{one, other}, false},
+		{"hops of a specific IPv6 route", "-6 ", "2001:db8:9::/48", [2]string{one6, other6}, false},
+		{"IPv4 defaults with a TOS", "", "default tos 0x20", [2]string{one, other}, false},
+		{"IPv4 defaults of several metrics", "", "default", [2]string{one, other + " metric 5"}, true}, // the kernel's order
+	} {
+		look := func(hops ...string) (Snapshot, Imprint) {
+			for _, hop := range hops {
+				a.Batch(t, test.family+"route append "+test.place+" "+hop)
+			}
+			defer a.Batch(t, test.family+"route flush exact "+test.place)
+			return a.Snapshot(t), a.Imprint(t)
+		}
+		first, imprint := look(test.hops[:]...)
+		second, imprint2 := look(test.hops[1], test.hops[0])
+		if diff := first.Diff(second); (diff == "") != test.same {
+			t.Errorf("%s: want the same: %t, got the difference:\n%s", test.name, test.same, diff)
+		}
+		if (imprint == imprint2) != test.same {
+			t.Errorf("%s: the same imprint: %t, want %t", test.name, !test.same, test.same)
+		}
+	}
+	a.Batch(t, "route append default nexthop "+one+" nexthop "+other)
+	multipath, hops := a.Snapshot(t), a.Imprint(t)
+	a.Batch(t, "route change default nexthop "+other+" nexthop "+one)
+	if multipath.Diff(a.Snapshot(t)) == "" || a.Imprint(t) == hops {
+		t.Error("hops of an IPv4 route in another order are seen as the same")
+	}
+	a.Batch(t, "route flush exact default")
+	// Metrics, gateways and numbers of defaults make a difference.
+	a.Batch(t, "route append default "+one, "route append default "+other+" metric 5", "-6 route append default "+one6, "-6 route append default "+other6)
+	before, imprint := a.Snapshot(t), a.Imprint(t)
+	for _, change := range []struct{ do, undo string }{
+		{"route append default " + other, "route del default " + other + " metric 0"},
+		{"route del default " + one, "route append default " + one},
+		{"route change default " + one + " mtu 1400", "route change default " + one},
+		{"route change default nexthop " + one + " nexthop " + other, "route change default " + one},
+		{"-6 route del default " + one6, "-6 route append default " + one6},
+		{"-6 route append default via 2001:db8::9", "-6 route del default via 2001:db8::9"},
+	} {
+		a.Batch(t, change.do)
+		if before.Diff(a.Snapshot(t)) == "" || a.Imprint(t) == imprint {
+			t.Errorf("%s: seen as the same", change.do)
+		}
+		a.Batch(t, change.undo)
+		if diff := before.Diff(a.Snapshot(t)); diff != "" || a.Imprint(t) != imprint {
+			t.Errorf("%s: seen as another:\n%s", change.undo, diff)
+		}
+	}
+}

@@ -12,7 +12,8 @@ import (
 )
 
 // Snapshot is everything in a namespace that routing depends on, as text, line
-// by line and in the kernel's own order. The keys are the titles of its parts.
+// by line and in the kernel's own order, but for that of main's defaults (settled). The
+// keys are the titles of its parts.
 type Snapshot map[string][]string
 
 // dumps are the questions to ip that make up a snapshot. Neighbours are not
@@ -44,9 +45,71 @@ func (n *NS) Snapshot(t testing.TB) Snapshot {
 		return nil
 	})
 	for _, dump := range dumps {
-		s["ip "+dump] = lines(n.IP(t, strings.Fields(dump)...))
+		s["ip "+dump] = settled(lines(n.IP(t, strings.Fields(dump)...)))
 	}
 	return s
+}
+
+// settled brings main's defaults into one order where the kernel keeps them in that of their
+// coming, so that one which left main and came back is no difference: IPv4 defaults of one
+// metric, and the hops of an IPv6 multipath default. Any other order is as it was.
+func settled(lines []string) []string {
+	var out []string
+	routes := entries(lines)
+	for len(routes) > 0 {
+		alike := 1
+		for metric, ok := metricOfDefault(routes[0]); ok && alike < len(routes); alike++ {
+			if next, ok := metricOfDefault(routes[alike]); !ok || next != metric {
+				break
+			}
+		}
+		slices.SortFunc(routes[:alike], slices.Compare)
+		for _, route := range routes[:alike] {
+			if isDefault6(route[0]) {
+				slices.Sort(route[1:])
+			}
+			out = append(out, route...)
+		}
+		routes = routes[alike:]
+	}
+	return out
+}
+
+// entries puts lines together with those that belong to them, which are indented: the hops of
+// a route.
+func entries(lines []string) [][]string {
+	var out [][]string
+	for _, line := range lines {
+		if last := len(out) - 1; last >= 0 && strings.HasPrefix(line, "\t") {
+			out[last] = append(out[last], line)
+		} else {
+			out = append(out, []string{line})
+		}
+	}
+	return out
+}
+
+// mainDefault starts the line of a default route.
+const mainDefault = "unicast default "
+
+// isDefault6 reports whether a line begins an IPv6 default of main: it names a router's
+// preference, which IPv4 routes do not have.
+func isDefault6(line string) bool {
+	return strings.HasPrefix(line, mainDefault) && strings.Contains(line, " table main ") && strings.Contains(line, " pref ")
+}
+
+// metricOfDefault is the metric of an IPv4 default of main.
+func metricOfDefault(route []string) (metric string, ok bool) {
+	fields := strings.Fields(route[0])
+	value := func(key string) string {
+		i := slices.Index(fields, key)
+		if i < 0 || i+1 == len(fields) {
+			return ""
+		}
+		return fields[i+1]
+	}
+	ok = strings.HasPrefix(route[0], mainDefault) && value("table") == "main" && value("pref") == "" && value("tos") == ""
+	return value("metric"), ok
 }
 
 // readSysctls lists every setting below a folder of /proc/sys.

@@ -3,10 +3,13 @@ package runtimes
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,6 +30,7 @@ version = 2
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/opt/cni/bin"
     conf_dir = "/etc/cni/net.d"
+    max_conf_num = %d
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "native"
 `
@@ -41,17 +45,21 @@ type kubelet struct {
 	pods    int
 }
 
-// newKubelet starts a machine with containerd, whose network ends in the plugin.
-func newKubelet(t *testing.T, plugin string) *kubelet {
+// newKubelet starts a machine with containerd, whose pods hang on these networks, each of
+// which ends in the plugin.
+func newKubelet(t *testing.T, plugin string, networks ...network) *kubelet {
 	t.Helper()
 	k := &kubelet{internet: newInternet(t)}
-	k.lan(t, bridged, bridged.bridge())
+	for _, n := range networks {
+		k.lan(t, n, n.bridge())
+	}
 	k.machine = newMachine(t, k.node)
 	k.machine.withImage(t)
-	list := netlab.NewConflist(bridged.name, "1.0.0",
-		netlab.BridgePlugin(bridged.bridge(), bridged.ipam()), netlab.Object{"type": plugin})
-	k.machine.write(t, "/etc/cni/net.d/10-pods.conflist", string(list))
-	k.machine.write(t, "/etc/containerd/config.toml", containerdConf)
+	for i, n := range networks {
+		list := netlab.NewConflist(n.name, "1.0.0", netlab.BridgePlugin(n.bridge(), n.ipam()), netlab.Object{"type": plugin})
+		k.machine.write(t, fmt.Sprintf("/etc/cni/net.d/%d-%s.conflist", 10+i, n.name), string(list))
+	}
+	k.machine.write(t, "/etc/containerd/config.toml", fmt.Sprintf(containerdConf, len(networks)))
 	k.startContainerd(t)
 	k.machine.must(t, "podman", "save", "--quiet", "--format", "oci-archive", "--output", "/tmp/image.tar", image)
 	k.machine.must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/image.tar")
@@ -231,7 +239,7 @@ func TestContainerd(t *testing.T) {
 		for plugin, leaks := range map[string]bool{"symroute": false, "sbr": way.sbrLeaks} {
 			t.Run(plugin+", "+way.name, func(t *testing.T) {
 				t.Parallel()
-				k := newKubelet(t, plugin)
+				k := newKubelet(t, plugin, bridged)
 				pod := k.runPod(t)
 				k.assertReachable(t, pod.ns, bridged)
 				if leases := k.machine.leases(t); len(leases) != 2 {
@@ -257,5 +265,35 @@ func TestContainerd(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestContainerdTwoNetworks has two networks for every pod (max_conf_num = 2), which containerd
+// attaches at once: whichever comes first, the pod's default is eth0's, and eth1's is the
+// fallback.
+func TestContainerdTwoNetworks(t *testing.T) {
+	t.Parallel()
+	const pods = 20
+	k := newKubelet(t, "symroute", bridged, later)
+	for range pods {
+		pod := k.runPod(t)
+		k.forgetNeighbours(t)
+		k.assertReachable(t, pod.ns, bridged, later)
+		for i, family := range families {
+			want := fmt.Sprintf("default via %v dev eth0", bridged.gateways()[i])
+			routes := strings.TrimSpace(pod.ns.IP(t, family, "route", "show", "default", "table", "main"))
+			if strings.Count(routes, "default") != 1 || !strings.HasPrefix(routes, want) {
+				t.Errorf("%s: main has\n%s\nwant %q alone", pod.ns.Name, routes, want)
+			}
+			if rules := pod.ns.IP(t, family, "rule"); strings.Count(rules, "\n49999:") != 1 || strings.Contains(rules, "\n50000:") {
+				t.Errorf("%s: want one fallback, eth1's:\n%s", pod.ns.Name, rules)
+			}
+		}
+		if err := errors.Join(k.stop(pod), k.remove(pod)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if left := k.leftover(t); len(left) > 0 {
+		t.Errorf("left over: %q", left)
 	}
 }

@@ -417,6 +417,9 @@ func (c defaultRouteCase) run(t *testing.T, lab *multusLab, behindEth0 bool) {
 		c.moveDefault(t, pod.NS)
 	}
 
+	if behindEth0 && c.mainDefault == "keep" {
+		c.main4, c.main6 = c.chosen, c.chosen // eth0 yields to a NIC that does not
+	}
 	c.assertMain(t, pod.NS)
 	lab.assertAnswers(t, pod, slices.Concat(addresses[1:]...)...)
 	switch {

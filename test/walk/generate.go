@@ -115,7 +115,7 @@ func (d *draw) step(s Step) {
 		if s.Kill == nil {
 			delete(d.attached, s.NIC)
 		}
-	case Foreign, Check, GC:
+	case Foreign, Flush, Lose, Damage, Check, GC:
 	}
 	d.w.Steps = append(d.w.Steps, s)
 }
@@ -197,6 +197,7 @@ func (d *draw) kill() *Kill {
 
 // allLeave detaches whatever is attached; some NICs vanish before it or after.
 func (d *draw) allLeave() {
+	d.hostile()
 	for _, i := range d.Perm(len(d.w.NICs)) {
 		n := d.w.NICs[i]
 		if !d.attached[n.Name] {
@@ -208,6 +209,29 @@ func (d *draw) allLeave() {
 		d.step(Step{Verb: Del, NIC: n.Name})
 		if d.there[n.Name] && d.chance(2) {
 			d.step(Step{Verb: Unplug, NIC: n.Name})
+		}
+	}
+}
+
+// hostile takes away what the DELs at the end work with, in every other walk.
+func (d *draw) hostile() {
+	if !d.chance(2) {
+		return
+	}
+	n := pick(d, d.w.NICs...)
+	if i := slices.IndexFunc(d.w.NICs, func(o NIC) bool { return d.attached[o.Name] }); i >= 0 && d.chance(2) {
+		n = d.w.NICs[i]
+	}
+	switch what := d.IntN(6); {
+	case what < 2:
+		d.step(Step{Verb: Flush})
+	case what < 3 && d.attached[n.Name]:
+		d.step(Step{Verb: Lose, NIC: n.Name})
+	case what < 4 && d.attached[n.Name]:
+		d.step(Step{Verb: Damage, NIC: n.Name})
+	case d.there[n.Name]:
+		for _, device := range []string{n.Name, "all"}[:1+d.IntN(2)] {
+			d.step(Step{Verb: Foreign, NIC: n.Name, Lines: []Line{{Setting: true, Text: "net/ipv6/conf/" + device + "/disable_ipv6=1"}}})
 		}
 	}
 }
@@ -251,6 +275,18 @@ func (d *draw) config(n NIC) map[string]any {
 	if d.chance(8) {
 		conf["priority"] = pick(d, 20000, 32765, 30000)
 	}
+	if d.chance(8) && allExits(n) && conf["gateways"] == nil {
+		conf["requireGateway"] = true
+	}
+	if d.chance(6) && allExits(n) && conf["gateways"] == nil {
+		conf["checkDestinations"] = destinationsOf(n)
+	}
+	if d.chance(8) {
+		conf["verify"] = false
+	}
+	if d.chance(8) { // always there, and nobody's attachment
+		conf["interfaces"] = map[string]any{"lo": map[string]any{"rpFilter": "loose"}}
+	}
 	if d.chance(6) {
 		conf["lvs"] = map[string]any{"mode": "dr", "vips": vipsOf(n, i)}
 	}
@@ -267,6 +303,23 @@ func gatewaysOf(n NIC) []string {
 				break
 			}
 		}
+	}
+	return out
+}
+
+// allExits reports whether IPAM named a gateway for each address.
+func allExits(n NIC) bool {
+	return !slices.ContainsFunc(n.Addresses, func(a Address) bool { return !a.Gateway.IsValid() })
+}
+
+// destinationsOf are places behind the gateways.
+func destinationsOf(n NIC) []string {
+	var out []string
+	if n.Has(true) {
+		out = append(out, "198.51.100.9")
+	}
+	if n.Has(false) {
+		out = append(out, "2001:db8:fffe::9")
 	}
 	return out
 }
@@ -346,10 +399,14 @@ func (d *draw) others(n NIC) {
 	case 5:
 		d.setting(n)
 	case 6:
-		// No metric is one that a displaced default can get: the two could not be told apart.
+		// In IPv6 none is that of the default that an attachment makes: the kernel takes only one.
+		metrics := []int{20, 230, 2000}
+		if four {
+			metrics = append(metrics, 0)
+		}
 		gateway := n.Gateway(four)
 		if gateway.IsValid() && d.up[n.Name] {
-			d.other(fmt.Sprintf("route prepend default via %s dev %s metric %d", gateway, n.Name, pick(d, 0, 20, 230, 2000)), "")
+			d.other(fmt.Sprintf("route prepend default via %s dev %s metric %d", gateway, n.Name, pick(d, metrics...)), "")
 		}
 	}
 }

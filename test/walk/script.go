@@ -68,7 +68,7 @@ func (w Walk) Lines(s Step, names Names) []Line {
 			lines = append(lines, n.routes()...)
 		}
 		return lines
-	case Foreign, Add, Del, Check, GC:
+	case Foreign, Flush, Lose, Damage, Add, Del, Check, GC:
 	}
 	return nil
 }
@@ -176,6 +176,11 @@ func (n NIC) result(names Names) map[string]any {
 	}
 }
 
+// FlushLine empties all source tables of a family.
+func FlushLine(family int) Line {
+	return Line{Text: fmt.Sprintf("-%d route flush table all proto 73", family)}
+}
+
 // Environ is what a runtime tells symroute besides.
 func Environ(s Step, names Names) []string {
 	env := []string{"CNI_COMMAND=" + string(s.Verb), "CNI_PATH=/opt/cni/bin"}
@@ -242,6 +247,12 @@ func (w Walk) Script() string {
 				strings.Join(Environ(s, names), " "), command, w.Stdin(s, keys[s.NIC], names))
 		case GC:
 			b.WriteString("# garbage collection of every network, with all attachments that are in use\n")
+		case Flush:
+			b.WriteString(FlushLine(4).shell(names) + FlushLine(6).shell(names))
+		case Lose:
+			fmt.Fprintf(&b, "rm -f %s/*/*:%s:*.json\n", names.DataDir, s.NIC)
+		case Damage:
+			fmt.Fprintf(&b, "for f in %s/*/*:%s:*.json; do truncate -s $(($(stat -c %%s $f) / 2)) $f; done\n", names.DataDir, s.NIC)
 		case Plug, Unplug, Down, Up, Foreign:
 		}
 	}

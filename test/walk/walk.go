@@ -47,13 +47,17 @@ type Address struct {
 // Verb is what a step does.
 type Verb string
 
-// The first five are others' doing.
+// The first eight are others' doing.
 const (
 	Plug    Verb = "plug"   // the NIC comes
 	Unplug  Verb = "unplug" // it vanishes
 	Down    Verb = "down"
 	Up      Verb = "up" // and with Back, IPAM's routes come again
 	Foreign Verb = "foreign"
+	// What symroute works with goes, for the NIC's attachment (the record) or for all.
+	Flush  Verb = "flush"  // the routes of the source tables
+	Lose   Verb = "lose"   // the record
+	Damage Verb = "damage" // the record, half of which stays
 
 	Add   Verb = "ADD"
 	Del   Verb = "DEL"

@@ -1,0 +1,178 @@
+package plan
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/symroute/symroute/pkg/change"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/settings"
+	"github.com/symroute/symroute/pkg/state"
+)
+
+// Changes lists what leads from what was seen to what is desired. Nothing is taken away before
+// its replacement stands; the decision rules, which switch a source on as a whole, come when
+// all that they lead to is there.
+func Changes(in Input, d *Desired) []change.Change {
+	now := situationOf(in)
+	pod := now.pod()
+	seen := setOf(in.Seen.Rules)
+	together := fallbacks(in.Seen, append(in.otherStates(), d.State), nil, d.main)
+	stale, removed := now.staleRules(d.State.Rules)
+	return slices.Concat(
+		d.server.Made(pod),
+		missing(seen, anchors(d.State.Rules)),
+		now.routeChanges(d),
+		missing(seen, d.State.Rules),
+		missing(seen, together),
+		now.mainChanges(d),
+		settings.Changes(pod.WithTunnels(), d.State.Settings, memories(now.states), record.Settings(in.Others)),
+		d.server.Changes(pod), // when no NIC answers for the VIPs any more
+		staleFallbacks(in.Seen, together, now.knownTables(d.State)),
+		stale,
+		now.staleRoutes(d),
+		staleAnchors(in.Seen, d.State.Rules, removed),
+	)
+}
+
+// Removal lists what takes an attachment back, of which something is remembered. Nothing that
+// tells what is left goes before it: the record stays until all is done, and a DEL that is
+// killed can be done again.
+func Removal(in Input) []change.Change {
+	now := situationOf(in)
+	pod := now.pod()
+	together := fallbacks(in.Seen, in.otherStates(), now.states, now.without(nil))
+	stale, removed := now.staleRules(nil)
+	return slices.Concat(
+		pod.RemoveVIPs(nil), // before any NIC could answer for them again
+		settings.Removal(in.Seen, memories(now.states), record.Settings(in.Others)),
+		pod.RemoveTunnels(nil),
+		now.mainRemoval(),
+		missing(setOf(in.Seen.Rules), together),
+		staleFallbacks(in.Seen, together, now.knownTables(state.State{})),
+		stale,
+		now.staleRoutes(&Desired{}),
+		staleAnchors(in.Seen, nil, removed),
+	)
+}
+
+// knownTables are the source tables of all attachments.
+func (s situation) knownTables(mine state.State) []uint32 {
+	return tablesOf(slices.Concat(s.states, []state.State{mine}, s.everyOtherState()))
+}
+
+// staleRules removes what the attachment had and is not wanted any more, the decision rules
+// first, and further copies of what is. What another attachment has, too, is its to take away.
+// Those by which the others are found where the record is lost (Recover) come last.
+func (s situation) staleRules(wanted []fib.Rule) (out []change.Change, removed map[fib.Rule]bool) {
+	theirs := map[fib.Rule]bool{}
+	for _, st := range s.everyOtherState() {
+		for _, r := range st.Rules {
+			theirs[r] = true
+		}
+	}
+	stays, copies := setOf(wanted), map[fib.Rule]int{}
+	for _, r := range s.Seen.Rules {
+		copies[r]++
+	}
+	removed = map[fib.Rule]bool{}
+	for _, st := range s.states {
+		for _, r := range slices.Backward(st.Rules) {
+			if r.Protocol != state.Protocol || theirs[r] {
+				continue
+			}
+			if stays[r] {
+				copies[r]--
+			} else {
+				removed[r] = true
+			}
+			for ; copies[r] > 0; copies[r]-- {
+				out = append(out, change.DelRule{Rule: r})
+			}
+		}
+	}
+	leadsTo := func(c change.Change) int {
+		del, _ := c.(change.DelRule)
+		switch {
+		case state.IsBound(del.Rule): // to the table
+			return 2
+		case state.IsSource(del.Rule): // from the table to the source
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(out, func(a, b change.Change) int { return cmp.Compare(leadsTo(a), leadsTo(b)) })
+	return out, removed
+}
+
+// ownRoutes are the routes of ours in the attachment's tables.
+func (s situation) ownRoutes(left []fib.Route) []fib.Route {
+	tables := map[uint32]bool{}
+	for _, t := range tablesOf(s.states) {
+		tables[t] = true
+	}
+	for _, t := range tablesOf(s.everyOtherState()) {
+		delete(tables, t)
+	}
+	own := slices.Clone(left)
+	for _, r := range s.Seen.Routes {
+		if r.Protocol == state.Protocol && tables[r.Table] && !state.Reserved(r.Table) {
+			own = append(own, r)
+		}
+	}
+	return own
+}
+
+// routeChanges adds the routes that are not there. One that stands in the place of another
+// goes first: the kernel takes no second one.
+func (s situation) routeChanges(d *Desired) []change.Change {
+	own := byPlace(s.ownRoutes(d.left))
+	var out []change.Change
+	for _, r := range d.State.Routes() {
+		there := own[placeOf(r)]
+		if slices.ContainsFunc(there, r.Equal) {
+			continue
+		}
+		for _, o := range there {
+			out = append(out, change.DelRoute{Route: o})
+		}
+		out = append(out, change.AddRoute{Route: r})
+	}
+	return out
+}
+
+// staleRoutes removes the routes of the attachment's tables whose places are not wanted any
+// more.
+func (s situation) staleRoutes(d *Desired) []change.Change {
+	wanted := byPlace(d.State.Routes())
+	var out []change.Change
+	for _, r := range slices.Backward(s.ownRoutes(d.left)) {
+		if len(wanted[placeOf(r)]) == 0 {
+			out = append(out, change.DelRoute{Route: r})
+		}
+	}
+	return out
+}
+
+// place is by what the kernel tells routes apart (fib.Route.SamePlace).
+type place struct {
+	family    fib.Family
+	table     uint32
+	dst, from netip.Prefix
+	tos       uint8
+	metric    uint32
+}
+
+func placeOf(r fib.Route) place {
+	return place{family: r.Family, table: r.Table, dst: r.Dst, from: r.From, tos: r.TOS, metric: r.Metric}
+}
+
+func byPlace(routes []fib.Route) map[place][]fib.Route {
+	out := make(map[place][]fib.Route, len(routes))
+	for _, r := range routes {
+		out[placeOf(r)] = append(out[placeOf(r)], r)
+	}
+	return out
+}

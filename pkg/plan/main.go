@@ -1,0 +1,424 @@
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/symroute/symroute/pkg/change"
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/maindefault"
+	"github.com/symroute/symroute/pkg/state"
+	"github.com/symroute/symroute/pkg/tables"
+)
+
+// This file is what an attachment has to do with main: package maindefault decides, here is
+// what it decides from, and what follows.
+
+// knownDefaults are the defaults of the pod's NICs, in main or taken out of it by attachments;
+// what we made is not among them. Of those that a record knows, what another than us took out
+// of main is gone; but those of the attachment's own NICs ADD brings back.
+func knownDefaults(in Input, mine []state.State, bringsBack bool) []fib.Route {
+	var known []fib.Route
+	for _, r := range in.Seen.Defaults(state.MainTable) {
+		if r.Protocol != state.Protocol && isAlive(in.Seen, r) {
+			known = append(known, r)
+		}
+	}
+	add := func(s state.State, isMine bool) {
+		if s.Main == nil {
+			return
+		}
+		for _, r := range ofMain(slices.Concat(s.Main.Defaults, s.Main.Displaced)) {
+			if r.Protocol == state.Protocol || !canReturn(in.Seen, r) || slices.ContainsFunc(known, r.EqualButProtocol) {
+				continue
+			}
+			own := bringsBack && isMine && slices.ContainsFunc(s.Main.NICs, func(n state.Device) bool { return r.Uses(n.Index) })
+			if own || takenOut(in, mine, r) {
+				known = append(known, named(in.Seen, r))
+			}
+		}
+	}
+	for _, s := range mine {
+		add(s, true)
+	}
+	for _, s := range in.everyOtherState() {
+		add(s, false)
+	}
+	slices.SortStableFunc(known, func(a, b fib.Route) int { return cmp.Compare(placeAmong(mine, a), placeAmong(mine, b)) })
+	return known
+}
+
+// placeAmong is the place of a default among those that the attachment knew on an earlier ADD:
+// the first of one metric is the best, and those that have returned to main stand behind.
+func placeAmong(mine []state.State, r fib.Route) int {
+	before := 0
+	for _, s := range mine {
+		if s.Main == nil {
+			continue
+		}
+		known := slices.Concat(s.Main.Defaults, s.Main.Displaced)
+		if i := slices.IndexFunc(known, r.EqualButProtocol); i >= 0 {
+			return before + i
+		}
+		before += len(known)
+	}
+	return before
+}
+
+// takenOut reports whether a default is out of main because of the attachments: it was out when
+// one of them had been added, and nothing but an ADD takes one out.
+func takenOut(in Input, mine []state.State, r fib.Route) bool {
+	return slices.ContainsFunc(slices.Concat(mine, in.everyOtherState()), func(s state.State) bool {
+		return slices.ContainsFunc(displacedIn(s), r.EqualButProtocol)
+	})
+}
+
+// asleepDefaults are those that are out of main because of the attachments, and that it would
+// not take now: their NIC is down, or IPv6 is off on it.
+func (s situation) asleepDefaults() []fib.Route {
+	var out []fib.Route
+	for _, st := range slices.Concat(s.states, s.everyOtherState()) {
+		for _, r := range displacedIn(st) {
+			isThere := !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { _, ok := s.Seen.LinkAt(h.Index); return !ok })
+			isOurs := r.Protocol == state.Protocol && !isMade(s.otherStates(), r) // which goes with its attachment
+			if isThere && !isOurs && !canReturn(s.Seen, r) && !slices.ContainsFunc(out, r.EqualButProtocol) {
+				out = append(out, named(s.Seen, r))
+			}
+		}
+	}
+	return out
+}
+
+func displacedIn(s state.State) []fib.Route {
+	if s.Main == nil {
+		return nil
+	}
+	return ofMain(slices.Clone(s.Main.Displaced))
+}
+
+// ofMain are the routes of a record that are main's defaults, as all are that have a place
+// there; but anything may stand in a file that is damaged.
+func ofMain(routes []fib.Route) []fib.Route {
+	return slices.DeleteFunc(routes, func(r fib.Route) bool {
+		return r.Table != state.MainTable || !r.IsDefault() || len(r.Hops) == 0
+	})
+}
+
+// isAlive reports whether a route is one that packets go by: not by a link that is down or
+// has no IPv6.
+func isAlive(seen *fib.Snapshot, r fib.Route) bool {
+	return len(r.Hops) > 0 && !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool {
+		l, ok := seen.LinkAt(h.Index)
+		return !ok || h.Dead || r.Family == fib.V6 && !l.IPv6
+	})
+}
+
+// canReturn reports whether main would take a route.
+func canReturn(seen *fib.Snapshot, r fib.Route) bool {
+	return isAlive(seen, r) && !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool {
+		l, _ := seen.LinkAt(h.Index)
+		return !l.Up
+	})
+}
+
+// named writes the present names of interfaces into a route that is remembered.
+func named(seen *fib.Snapshot, r fib.Route) fib.Route {
+	r.Hops = slices.Clone(r.Hops)
+	seen.NameHops([]fib.Route{r})
+	return r
+}
+
+// nicsOf are the pod's interfaces with what their attachments want of main. Those of leaving
+// go with their attachment.
+func nicsOf(seen *fib.Snapshot, states []state.State, leaving []state.State) []maindefault.NIC {
+	var out []maindefault.NIC
+	for _, l := range seen.Links {
+		if l.Loopback {
+			continue
+		}
+		n := wishing(states, l.Index, l.Name)
+		n.Leaving = slices.ContainsFunc(leaving, func(s state.State) bool { return isOfMain(s, l.Index) })
+		out = append(out, n)
+	}
+	return out
+}
+
+// wishing is an interface with what its attachment wants of main.
+func wishing(states []state.State, index int, name string) maindefault.NIC {
+	n := maindefault.NIC{Index: index, Name: name}
+	for _, s := range states {
+		if !isOfMain(s, index) {
+			continue
+		}
+		n.Wish, n.Turn = config.MainDefault(s.Main.Wish), s.Main.Turn
+		if n.Wish == config.Take && s.Main.NICs[0].Index != index {
+			n.Wish, n.Turn = config.Yield, 0 // it is for the attachment's own NIC that main is taken
+		}
+	}
+	return n
+}
+
+func isOfMain(s state.State, index int) bool {
+	return s.Main != nil && slices.ContainsFunc(s.Main.NICs, func(n state.Device) bool { return n.Index == index })
+}
+
+// mainOf is the attachment's part in main.
+func (s situation) mainOf(nics []tables.NIC) (*state.Main, error) {
+	m := &state.Main{Wish: string(s.Config.MainDefault)}
+	for _, n := range nics {
+		m.NICs = append(m.NICs, state.Device{Index: n.Link.Index, Name: n.Link.Name})
+	}
+	if len(nics[0].Sources) == 0 { // the reverse-path filter alone
+		m.Wish = string(config.KeepMain)
+	}
+	for _, r := range s.defaults {
+		if maindefault.Fixed(r) == "" && isOfMain(state.State{Main: m}, r.Hops[0].Index) {
+			m.Defaults = append(m.Defaults, r)
+		}
+	}
+	if m.Wish != string(config.Take) {
+		return m, nil
+	}
+	m.Turn = s.turn()
+	own, taken := nics[0].Link.Index, false
+	for _, f := range fib.Families() {
+		has := slices.ContainsFunc(s.defaults, func(r fib.Route) bool { return r.Family == f && len(r.Through(own, true).Hops) == 0 })
+		if r, ok := s.tables().Default(nics[0], f); ok && !has {
+			m.Made = append(m.Made, fib.Hops([]fib.Route{r})...)
+		}
+		taken = taken || has
+	}
+	if len(m.Made) == 0 && !taken {
+		return nil, config.Faults{{Path: "mainDefault", Problem: fmt.Sprintf("\"take\" needs a gateway, and none of %s is known: name one in gateways", nics[0].Link.Name)}}
+	}
+	return m, nil
+}
+
+// turn is the attachment's place among those that take: behind all others, or where its first
+// ADD put it.
+func (s situation) turn() int {
+	for _, mine := range s.states {
+		if mine.Main != nil && mine.Main.Turn > 0 {
+			return mine.Main.Turn
+		}
+	}
+	last := 0
+	for _, o := range s.otherStates() {
+		if o.Main != nil {
+			last = max(last, o.Main.Turn)
+		}
+	}
+	return last + 1
+}
+
+// decide says who has main with this attachment in the state, with further defaults than there
+// are.
+func (s situation) decide(m *state.Main, further []fib.Route) maindefault.Outcome {
+	all := append(s.otherStates(), state.State{Main: m})
+	return maindefault.Decide(slices.Concat(s.defaults, s.made(), m.Made, further), nicsOf(s.Seen, all, nil))
+}
+
+// made are the defaults that other attachments made, in main or taken out of it by a later
+// taker.
+func (s situation) made() []fib.Route {
+	seen := s.Seen.Defaults(state.MainTable)
+	var out []fib.Route
+	for _, o := range s.otherStates() {
+		if o.Main == nil {
+			continue
+		}
+		for _, r := range o.Main.Made {
+			if slices.ContainsFunc(seen, r.Equal) || canReturn(s.Seen, r) && takenOut(s.Input, s.states, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+func isMade(states []state.State, r fib.Route) bool {
+	return slices.ContainsFunc(states, func(s state.State) bool {
+		return s.Main != nil && slices.ContainsFunc(s.Main.Made, r.Equal)
+	})
+}
+
+// displaced are the NICs of other attachments, or none, that lost main to one that takes it
+// and have no source table of their own. They get one, so that replies from their addresses
+// do not change their path.
+func (s situation) displaced(out maindefault.Outcome, nics []tables.NIC) []tables.NIC {
+	families := map[int][]fib.Family{}
+	var losers []int
+	lost := func(index int, f fib.Family) {
+		if families[index] == nil {
+			losers = append(losers, index)
+		}
+		families[index] = append(families[index], f)
+	}
+	for _, f := range fib.Families() {
+		for _, n := range out.Lost[f] {
+			lost(n.Index, f)
+		}
+		for _, index := range s.displacedAndDown(f) {
+			lost(index, f)
+		}
+	}
+	var found []tables.NIC
+	for _, index := range losers {
+		l, _ := s.Seen.LinkAt(index)
+		own := slices.ContainsFunc(nics, func(n tables.NIC) bool { return n.Link.Index == index })
+		if !own && s.needsTable(l) {
+			found = append(found, s.tables().Displaced(l, families[index]))
+		}
+	}
+	return found
+}
+
+// displacedAndDown are the NICs that an earlier ADD of a taker displaced and that are down. They
+// have no default now, and what comes from their addresses stays refused.
+func (s situation) displacedAndDown(f fib.Family) []int {
+	if s.Config.MainDefault != config.Take {
+		return nil
+	}
+	var out []int
+	for _, st := range s.states {
+		for _, n := range st.NICs {
+			l, ok := s.Seen.LinkAt(n.Index)
+			had := slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) })
+			if ok && !l.Up && n.Role == state.Displaced && had && !slices.Contains(out, n.Index) {
+				out = append(out, n.Index)
+			}
+		}
+	}
+	return out
+}
+
+// needsTable reports whether a NIC that lost main gets a source table from this attachment:
+// if it got one on an earlier ADD, or else has none of its own. Each that takes main gives it
+// one, for they may leave in any order; others do where none has.
+func (s situation) needsTable(l fib.Link) bool {
+	had := slices.ContainsFunc(s.states, func(st state.State) bool { return hasTable(st, l.Index, state.Displaced) })
+	return had || !slices.ContainsFunc(s.otherStates(), func(st state.State) bool {
+		return hasTable(st, l.Index, state.Attached) || s.Config.MainDefault != config.Take && hasTable(st, l.Index, state.Displaced)
+	})
+}
+
+func hasTable(s state.State, index int, role state.Role) bool {
+	return slices.ContainsFunc(s.NICs, func(n state.NIC) bool { return n.Index == index && n.Role == role && len(n.Tables) > 0 })
+}
+
+// mainChanges leads main's defaults to what is decided: what comes is there before anything
+// goes.
+func (s situation) mainChanges(d *Desired) []change.Change {
+	seen := s.Seen.Defaults(state.MainTable)
+	var put, take []change.Change
+	for _, r := range d.main.Main {
+		if !slices.ContainsFunc(seen, r.EqualButProtocol) && canReturn(s.Seen, r) {
+			put = append(put, change.AddToMain{Route: r})
+		}
+	}
+	for _, r := range seen {
+		leaves := slices.ContainsFunc(s.defaults, r.Equal) || r.Protocol == state.Protocol && isMade(append(s.otherStates(), s.states...), r)
+		if leaves && !slices.ContainsFunc(d.main.Main, r.EqualButProtocol) {
+			take = append(take, change.DelFromMain{Route: r})
+		}
+	}
+	return append(put, take...)
+}
+
+// mainRemoval takes the attachment out of what decides. Its interfaces are about to go: so
+// another that yielded becomes the owner, and what they had themselves stands there as it
+// would without us. What is missing because of somebody else stays so. What cannot return is
+// tried all the same, for the kernel to say why not.
+func (s situation) mainRemoval() []change.Change {
+	seen := s.Seen.Defaults(state.MainTable)
+	var out []change.Change
+	for _, r := range s.without(s.asleepDefaults()).Main {
+		if !slices.ContainsFunc(seen, r.EqualButProtocol) && takenOut(s.Input, s.states, r) {
+			out = append(out, change.AddToMain{Route: r})
+		}
+	}
+	for _, r := range s.rememberedAlone() {
+		if !slices.ContainsFunc(seen, r.EqualButProtocol) && !isAdded(out, r) {
+			out = append(out, change.AddToMain{Route: named(s.Seen, r)})
+		}
+	}
+	for _, r := range seen {
+		if r.Protocol == state.Protocol && isMade(s.states, r) && !isMade(s.otherStates(), r) {
+			out = append(out, change.DelFromMain{Route: r})
+		}
+	}
+	return out
+}
+
+// rememberedAlone are the defaults that are out of main and that no other record knows: they
+// return with this attachment, whoever has main then, for nobody could put them back later.
+func (s situation) rememberedAlone() []fib.Route {
+	var out []fib.Route
+	for _, st := range s.states {
+		for _, r := range displacedIn(st) {
+			byOthers := slices.ContainsFunc(s.otherStates(), func(o state.State) bool {
+				return slices.ContainsFunc(displacedIn(o), r.EqualButProtocol)
+			})
+			if r.Protocol != state.Protocol && !byOthers && canReturn(s.Seen, r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+func isAdded(changes []change.Change, r fib.Route) bool {
+	return slices.ContainsFunc(changes, func(c change.Change) bool {
+		a, ok := c.(change.AddToMain)
+		return ok && a.Route.EqualButProtocol(r)
+	})
+}
+
+// without says who has main when the attachment has left, with further defaults than there are.
+func (s situation) without(further []fib.Route) maindefault.Outcome {
+	return maindefault.Decide(slices.Concat(s.defaults, s.made(), further), nicsOf(s.Seen, s.otherStates(), s.states))
+}
+
+// notesOnMain tells of defaults that stay in main although another NIC has it, and of those
+// that do not come back yet.
+func (s situation) notesOnMain(m *state.Main, out maindefault.Outcome) []string {
+	var notes []string
+	for _, r := range out.Stuck {
+		notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: %s", r, maindefault.Fixed(r)))
+	}
+	for _, r := range s.Seen.Table(state.MainTable) {
+		lost := slices.ContainsFunc(out.Lost[r.Family], func(n maindefault.NIC) bool { return r.Uses(n.Index) })
+		if lost && r.TOS != 0 && r.Dst.Bits() == 0 {
+			notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: it is for one type of service only", r))
+		}
+	}
+	asleep := s.asleepDefaults()
+	for _, r := range s.decide(m, asleep).Main {
+		if slices.ContainsFunc(asleep, r.Equal) {
+			l, _ := s.Seen.LinkAt(r.Hops[0].Index)
+			why := l.Name + " is down"
+			if l.Up {
+				why = "IPv6 is off on " + l.Name
+			}
+			notes = append(notes, fmt.Sprintf("%s: its default route %q comes back to main when ADD is repeated after that", why, r))
+		}
+	}
+	return notes
+}
+
+// rememberOutcome notes which defaults are out of main, so that whoever leaves last can put
+// those of others back, and which families have one.
+func (s situation) rememberOutcome(m *state.Main, out maindefault.Outcome) {
+	for _, r := range slices.Concat(s.defaults, s.made(), s.asleepDefaults()) {
+		if !slices.ContainsFunc(out.Main, r.Equal) {
+			m.Displaced = append(m.Displaced, r)
+		}
+	}
+	for _, f := range fib.Families() {
+		if len(ofFamily(out.Main, f)) > 0 {
+			m.Families = append(m.Families, f)
+		}
+	}
+}

@@ -1,0 +1,321 @@
+package tables
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/lvs"
+	"github.com/symroute/symroute/pkg/state"
+)
+
+// Metrics that the kernel gives IPv6 routes which name none: connected
+// (IP6_RT_PRIO_ADDRCONF) and others (IP6_RT_PRIO_USER). They are written out
+// so that what is wanted compares equal to what is seen.
+const (
+	metricConnected6 = 256
+	metricDefault6   = 1024
+)
+
+// build lists the routes of a source table, in an order in which the kernel
+// accepts them: what is on the link before what is behind it.
+func (b tableBuilder) build() []fib.Route {
+	if b.nic.Role == state.Displaced && !b.nic.Link.Up {
+		return nil // the kernel takes none; until it is up, and ADD repeated, its sources are refused
+	}
+	for _, f := range b.table.Families() {
+		if b.nic.Role == state.Replies {
+			b.add(b.mirrored(f)...)
+		}
+		wanted := b.configured(f)
+		b.add(b.connected(f)...)
+		exit := exitOf(b.table, f)
+		b.reach(f, exit)
+		if len(exit) > 0 {
+			b.add(b.defaultRoute(f, exit))
+		}
+		for _, r := range append(b.fromResult(f, exit), b.fromMain(f)...) {
+			if !slices.ContainsFunc(wanted, r.SamePlace) { // the configuration's own word counts
+				b.reach(f, r.Hops)
+				b.add(r)
+			}
+		}
+		for _, r := range wanted {
+			b.reach(f, r.Hops)
+			b.replace(r)
+		}
+	}
+	b.limit()
+	slices.SortStableFunc(b.routes, func(x, y fib.Route) int { return gatewayed(x) - gatewayed(y) })
+	return b.routes
+}
+
+// limit bounds the segments of the table's sources, unless the configuration names
+// a size of its own.
+func (b *tableBuilder) limit() {
+	for i, r := range b.routes {
+		most := maxMSSOf(b.table, r.Family)
+		if headers := lvs.SegmentHeaders(r.Family); most != 0 && r.MTU > headers {
+			most = min(most, r.MTU-headers)
+		}
+		byConfig := slices.ContainsFunc(b.configured(r.Family), func(c fib.Route) bool { return c.SamePlace(r) && c.AdvMSS != 0 })
+		if most != 0 && !byConfig && (r.AdvMSS == 0 || r.AdvMSS > most) {
+			b.routes[i].AdvMSS = most
+		}
+	}
+}
+
+func gatewayed(r fib.Route) int { return min(len(r.Gateways()), 1) }
+
+// maxMSSOf is the common limit of the table's sources of a family.
+func maxMSSOf(t state.Table, f fib.Family) uint32 {
+	for _, s := range t.Sources {
+		if s.Family() == f {
+			return s.MaxMSS
+		}
+	}
+	return 0
+}
+
+// exitOf is the common way out of the table's sources of a family.
+func exitOf(t state.Table, f fib.Family) []fib.Hop {
+	for _, s := range t.Sources {
+		if s.Family() == f {
+			return s.Exit
+		}
+	}
+	return nil
+}
+
+type tableBuilder struct {
+	pod    Pod
+	nic    NIC
+	all    []NIC // the attachment's
+	table  state.Table
+	routes []fib.Route
+}
+
+// add appends routes to places that are not taken.
+func (b *tableBuilder) add(routes ...fib.Route) {
+	for _, r := range routes {
+		if !slices.ContainsFunc(b.routes, r.SamePlace) {
+			b.routes = append(b.routes, r)
+		}
+	}
+}
+
+// replace puts a route to its place, whatever is there.
+func (b *tableBuilder) replace(r fib.Route) {
+	b.routes = slices.DeleteFunc(b.routes, r.SamePlace)
+	b.routes = append(b.routes, r)
+}
+
+// route is a unicast route of this table by this NIC.
+func (b *tableBuilder) route(f fib.Family, dst netip.Prefix, hops ...fib.Hop) fib.Route {
+	r := fib.Route{Family: f, Dst: dst, Table: b.table.Number, Protocol: state.Protocol, Type: unix.RTN_UNICAST, Hops: hops}
+	if len(hops) == 0 {
+		r.Hops = []fib.Hop{b.onLink()}
+	}
+	switch {
+	case f == fib.V6:
+		r.Metric = metricDefault6
+	case len(r.Gateways()) == 0:
+		r.Scope = unix.RT_SCOPE_LINK
+	}
+	return r
+}
+
+func (b *tableBuilder) onLink() fib.Hop {
+	return fib.Hop{Index: b.nic.Link.Index, Dev: b.nic.Link.Name}
+}
+
+// connected are the prefixes that the NIC is connected to. IPv4 names the
+// preferred source; IPv6 never does, for a tentative address is refused as
+// source (ip6_route_info_create).
+func (b *tableBuilder) connected(f fib.Family) []fib.Route {
+	var out []fib.Route
+	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
+		known := slices.ContainsFunc(out, func(r fib.Route) bool { return r.Dst == s.Subnet })
+		if known || s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
+			continue
+		}
+		r := b.route(f, s.Subnet)
+		if f == fib.V6 {
+			r.Metric = metricConnected6
+		} else if b.holds(s.Prefix.Addr()) {
+			r.PrefSrc = s.Prefix.Addr()
+		}
+		out = append(out, r)
+	}
+	if f == fib.V6 {
+		r := b.route(f, netip.PrefixFrom(netip.MustParseAddr("fe80::"), 64))
+		r.Metric = metricConnected6
+		out = append(out, r)
+	}
+	return out
+}
+
+// isRouted reports whether main reaches the NIC's own subnet through a gateway:
+// the ptp plugin and others of its kind have no neighbours on the link.
+func (b *tableBuilder) isRouted(subnet netip.Prefix) bool {
+	return slices.ContainsFunc(b.pod.Main, func(r fib.Route) bool {
+		return r.Dst == subnet && r.Uses(b.nic.Link.Index) && len(r.Gateways()) > 0
+	})
+}
+
+// holds reports whether the NIC has an address, without which the kernel
+// refuses it as preferred source (fib_valid_prefsrc).
+func (b *tableBuilder) holds(a netip.Addr) bool {
+	seen, ok := b.pod.Seen.Address(a)
+	return ok && seen.Index == b.nic.Link.Index
+}
+
+// reach adds link routes to next hops that no connected prefix holds
+// (169.254.1.1 dev eth0 scope link), without which the kernel refuses them.
+func (b *tableBuilder) reach(f fib.Family, hops []fib.Hop) {
+	for _, h := range hops {
+		g := h.Gateway
+		if !g.IsValid() || h.OnLink || fib.FamilyOf(g) != f || (g.Is6() && g.IsLinkLocalUnicast()) {
+			continue
+		}
+		reachable := slices.ContainsFunc(b.routes, func(r fib.Route) bool {
+			return r.Family == f && len(r.Gateways()) == 0 && r.Dst.Bits() > 0 && r.Dst.Contains(g)
+		})
+		if !reachable {
+			b.add(b.linkRoute(f, g))
+		}
+	}
+}
+
+// linkRoute is the route to a next hop on the link, as main has it if it does.
+func (b *tableBuilder) linkRoute(f fib.Family, gateway netip.Addr) fib.Route {
+	for _, m := range b.fromMain(f) {
+		if m.Dst == fib.Host(gateway) && len(m.Gateways()) == 0 {
+			return m
+		}
+	}
+	return b.route(f, fib.Host(gateway))
+}
+
+// defaultRoute is the default, with what the result says of its packets' size.
+func (b *tableBuilder) defaultRoute(f fib.Family, exit []fib.Hop) fib.Route {
+	r := b.route(f, f.Any(), exit...)
+	for _, p := range b.pod.Config.Prev.Routes {
+		sized := p.MTU != 0 || p.AdvMSS != 0
+		if sized && b.leadsHere(p) && p.Table == nil && p.Dst == r.Dst && (!p.Gateway.IsValid() || slices.Contains(r.Gateways(), p.Gateway)) {
+			r.MTU, r.AdvMSS = p.MTU, p.AdvMSS
+			return r
+		}
+	}
+	for _, m := range b.pod.Main {
+		if m.Family == f && m.IsDefault() && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit) {
+			r.MTU, r.AdvMSS, r.OtherMetrics = m.MTU, m.AdvMSS, m.OtherMetrics
+			return r
+		}
+	}
+	return r
+}
+
+// fromResult are the other routes of the result that lead through this NIC.
+// Those with a table of their own were meant for that.
+func (b *tableBuilder) fromResult(f fib.Family, exit []fib.Hop) []fib.Route {
+	var out []fib.Route
+	for _, p := range b.pod.Config.Prev.Routes {
+		if p.Table != nil || fib.FamilyOf(p.Dst.Addr()) != f || p.Dst.Bits() == 0 || !b.leadsHere(p) {
+			continue
+		}
+		r := b.resultRoute(f, p, exit)
+		if p.Priority != 0 {
+			r.Metric = p.Priority
+		}
+		r.MTU, r.AdvMSS = p.MTU, p.AdvMSS
+		out = append(out, r)
+	}
+	return out
+}
+
+// resultRoute makes a route of the result's. One without a gateway goes the way
+// that main has for it, else that of the default (as the interface plugins do
+// it), unless it is a link route.
+func (b *tableBuilder) resultRoute(f fib.Family, p config.ResultRoute, exit []fib.Hop) fib.Route {
+	if p.Gateway.IsValid() {
+		hop := b.onLink()
+		hop.Gateway = p.Gateway
+		return b.route(f, p.Dst, hop)
+	}
+	for _, m := range b.fromMain(f) {
+		if m.Dst == p.Dst {
+			return m
+		}
+	}
+	isLink := p.Scope != nil && *p.Scope == unix.RT_SCOPE_LINK
+	toGateway := slices.ContainsFunc(exit, func(h fib.Hop) bool { return h.Gateway.IsValid() && p.Dst.Contains(h.Gateway) })
+	if isLink || toGateway {
+		return b.route(f, p.Dst)
+	}
+	return b.route(f, p.Dst, exit...)
+}
+
+// leadsHere reports whether a route of the result is by this NIC: the one that
+// is connected to its gateway, else the attachment's own.
+func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
+	e := exits{nic: b.nic, all: b.all}
+	if p.Gateway.IsValid() && e.inSubnet(p.Gateway) {
+		return !e.elsewhere(p.Gateway)
+	}
+	return b.nic.Link.Name == b.pod.IfName
+}
+
+// fromMain are the NIC's routes in main, with their attributes. Defaults are
+// gateways (above); what expires would outlive its time here; ours are ours.
+func (b *tableBuilder) fromMain(f fib.Family) []fib.Route {
+	var out []fib.Route
+	for _, m := range b.pod.Main {
+		if m.Family != f || m.Type != unix.RTN_UNICAST || m.IsDefault() || !m.Uses(b.nic.Link.Index) ||
+			m.Protocol == unix.RTPROT_RA || m.Expires || b.isOwnAddress(m.Dst) {
+			continue
+		}
+		r := m.Through(b.nic.Link.Index, false)
+		for i := range r.Hops {
+			r.Hops[i].Dead = false
+		}
+		r.Table, r.Protocol, r.NexthopID = b.table.Number, state.Protocol, 0
+		if f == fib.V6 {
+			r.PrefSrc = netip.Addr{}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// isOwnAddress reports whether a destination is an address of the NIC: IPv6
+// keeps a route to each /128 in main, which the local table answers before.
+func (b *tableBuilder) isOwnAddress(dst netip.Prefix) bool {
+	return fib.IsHost(dst) && b.holds(dst.Addr())
+}
+
+// configured are the routes of the configuration; they belong to the
+// attachment's own NIC.
+func (b *tableBuilder) configured(f fib.Family) []fib.Route {
+	if b.nic.Link.Name != b.pod.IfName {
+		return nil
+	}
+	var out []fib.Route
+	for _, c := range b.pod.Config.Routes {
+		if fib.FamilyOf(c.Dst.Addr()) != f {
+			continue
+		}
+		hop := b.onLink()
+		hop.Gateway, hop.OnLink = c.Gateway, c.OnLink
+		r := b.route(f, c.Dst, hop)
+		if c.Metric != 0 {
+			r.Metric = c.Metric
+		}
+		r.MTU, r.AdvMSS = c.MTU, c.AdvMSS
+		out = append(out, r)
+	}
+	return out
+}
