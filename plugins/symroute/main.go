@@ -35,8 +35,8 @@ func main() {
 // can read.
 func guarded(verb func(*skel.CmdArgs) error) func(*skel.CmdArgs) error {
 	return func(args *skel.CmdArgs) error {
-		// On a goroutine, and so on a thread, of its own: skel compares the thread's namespace
-		// with the pod's afterwards, and not every thread that has left home can return.
+		// On a goroutine, and so on a thread, of its own: not every thread that has left home can
+		// return, and one that cannot ends with its goroutine.
 		done := make(chan error, 1)
 		go func() { done <- attempt(verb, args) }()
 		return <-done
