@@ -1,10 +1,6 @@
 // Package fib holds the kernel's routing state (links, addresses, rules and
-// routes) as plain values. A value decodes from a netlink message, encodes to
-// one without loss, and prints as iproute2 would print it.
-//
-// The codec is our own because a round trip through a general netlink library
-// loses what it does not model (encapsulation, nexthop ids, router preference),
-// and a route that is put back must be the route that was taken out.
+// routes) as plain values. A value prints as iproute2 prints it, and is written to
+// records as a line of text that loses nothing.
 package fib
 
 import (

@@ -1,7 +1,6 @@
 package fib
 
 import (
-	"encoding/binary"
 	"net/netip"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,25 +16,3 @@ var (
 	// decoding compares what tests of a decoder compare.
 	decoding = cmp.Options{netipValues, cmpopts.EquateEmpty()}
 )
-
-// attribute is one netlink attribute as the kernel writes it.
-func attribute(kind uint16, value ...byte) []byte { return appendAttr(nil, kind, value) }
-
-func number(kind uint16, v uint32) []byte { return appendU32(nil, kind, v) }
-
-func concat(parts ...[]byte) []byte {
-	var b []byte
-	for _, p := range parts {
-		b = append(b, p...)
-	}
-	return b
-}
-
-// numbers are 32-bit numbers in a row, as in IFLA_INET_CONF.
-func numbers(vs ...int32) []byte {
-	var b []byte
-	for _, v := range vs {
-		b = binary.NativeEndian.AppendUint32(b, uint32(v))
-	}
-	return b
-}

@@ -29,7 +29,7 @@ func manyRules() []Rule {
 		{Family: V4, From: V4.Any(), To: V4.Any(), Action: Nop},
 		{Family: V6, From: V6.Any(), To: prefix("::ffff:192.0.2.7/128"), Action: Unreachable},
 		{Family: V6, From: prefix("2001:db8::/64"), Action: unix.FR_ACT_BLACKHOLE, TOS: 255},
-		{Family: V4, Action: 200, Inverted: true, Other: Opaque(number(unix.FRA_FWMARK, 7)) + "\x00\xff \"\n"},
+		{Family: V4, Action: 200, Inverted: true, Other: "\x08\x00\x0a\x00\x07\x00\x00\x00\xff \"\n"},
 	}
 	for _, name := range oddNames() {
 		rules = append(rules, Rule{Family: V4, IIF: name, OIF: name, Action: Lookup, Table: 7300})
@@ -44,10 +44,10 @@ func manyRoutes() []Route {
 		{
 			Family: V4, Dst: prefix("10.0.0.0/8"), TOS: 0x10, Table: 7300, Protocol: 73, Scope: unix.RT_SCOPE_LINK,
 			Type: unix.RTN_UNICAST, Metric: 1<<32 - 1, PrefSrc: addr("10.0.0.1"), MTU: 1400, AdvMSS: 1360,
-			OtherMetrics: Opaque(number(unix.RTAX_WINDOW, 9)), Other: "\x00\xff \"\n", NexthopID: 1<<32 - 1,
+			OtherMetrics: "\x08\x00\x03\x00\x09\x00\x00\x00", Other: "\x00\xff \"\n", NexthopID: 1<<32 - 1,
 			Hops: []Hop{
 				{},
-				{Gateway: addr("192.0.2.1"), Index: 5, Dev: "net1", Weight: 256, OnLink: true, Other: encapsulated},
+				{Gateway: addr("192.0.2.1"), Index: 5, Dev: "net1", Weight: 256, OnLink: true, Other: "\x06\x00\x15\x00\x02\x00\x00\x00"},
 				{Gateway: addr("fe80::1"), Index: -1, Weight: 1},
 			},
 		},

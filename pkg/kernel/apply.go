@@ -14,6 +14,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/wire"
 )
 
 // Apply carries out one change and returns the change that takes it back. The
@@ -103,13 +104,13 @@ func gone(err error) bool {
 func (n *Namespace) apply(c change.Change) error {
 	switch c := c.(type) {
 	case change.AddRule:
-		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRule(c.Rule))
+		return n.do(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeRule(c.Rule))
 	case change.DelRule:
-		return n.do(unix.RTM_DELRULE, 0, fib.EncodeRule(c.Rule))
+		return n.do(unix.RTM_DELRULE, 0, wire.EncodeRule(c.Rule))
 	case change.AddRoute:
-		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(c.Route))
+		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeRoute(c.Route))
 	case change.DelRoute:
-		return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(c.Route))
+		return n.do(unix.RTM_DELROUTE, 0, wire.EncodeRouteDeletion(c.Route))
 	case change.DelFromMain:
 		return n.delFromMain(c.Route)
 	case change.AddToMain:
@@ -119,13 +120,13 @@ func (n *Namespace) apply(c change.Change) error {
 	case change.AddAddress:
 		return n.addAddress(c.Address)
 	case change.DelAddress:
-		return n.do(unix.RTM_DELADDR, 0, fib.EncodeAddress(c.Address))
+		return n.do(unix.RTM_DELADDR, 0, wire.EncodeAddress(c.Address))
 	case change.MakeLink:
 		return n.makeLink(c)
 	case change.DelLink:
-		return n.do(unix.RTM_DELLINK, 0, fib.EncodeLinkDeletion(c.Index))
+		return n.do(unix.RTM_DELLINK, 0, wire.EncodeLinkDeletion(c.Index))
 	case change.SetLink:
-		return n.do(unix.RTM_NEWLINK, 0, fib.EncodeLinkState(c.Index, c.Up))
+		return n.do(unix.RTM_NEWLINK, 0, wire.EncodeLinkState(c.Index, c.Up))
 	}
 	return fmt.Errorf("unknown operation %T", c)
 }
@@ -134,7 +135,7 @@ func (n *Namespace) apply(c change.Change) error {
 // IPv6 the kernel adds the route later, in a worker (addrconf_dad_work), be it
 // without duplicate address detection.
 func (n *Namespace) addAddress(a fib.Address) error {
-	if err := n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeAddress(a)); err != nil {
+	if err := n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeAddress(a)); err != nil {
 		return err
 	}
 	for range addressTries {
@@ -161,7 +162,7 @@ var ErrAppeared = errors.New("the kernel made the device itself")
 
 // makeLink makes a device.
 func (n *Namespace) makeLink(c change.MakeLink) error {
-	err := n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeLink(fib.Link{Index: c.Index, Name: c.Name, Kind: c.Kind}))
+	err := n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeLink(fib.Link{Index: c.Index, Name: c.Name, Kind: c.Kind}))
 	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EBUSY) {
 		return err
 	}
@@ -180,7 +181,7 @@ func (n *Namespace) do(kind, flags uint16, payload []byte) error {
 // kernel would refuse it because of another gateway of that metric; so EEXIST means exactly
 // this route.
 func (n *Namespace) addToMain(r fib.Route) error {
-	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, fib.EncodeRoute(r))
+	return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, wire.EncodeRoute(r))
 }
 
 // delFromMain removes a route from main. Of an IPv6 multipath route the kernel tells the
@@ -198,7 +199,7 @@ func (n *Namespace) delFromMain(r fib.Route) error {
 			}
 		}
 	}
-	return n.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(r))
+	return n.do(unix.RTM_DELROUTE, 0, wire.EncodeRouteDeletion(r))
 }
 
 // delFromMainAgain is delFromMain where it is not known whether the route is still there: a

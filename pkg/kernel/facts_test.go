@@ -9,6 +9,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/wire"
 )
 
 // The facts about main that the plan stands on. Where a kernel differs, these say so.
@@ -87,7 +88,7 @@ func TestFactHopDeletion(t *testing.T) {
 	s := observe(t, ns)
 	eth0, net1 := linkIndex(t, s, "eth0"), linkIndex(t, s, "net1")
 	asDumped := inMain("fe80::2", net1, unix.RTPROT_STATIC, 1024)
-	if err := ns.do(unix.RTM_DELROUTE, 0, fib.EncodeRoute(asDumped)); errno(err) != unix.ESRCH {
+	if err := ns.do(unix.RTM_DELROUTE, 0, wire.EncodeRoute(asDumped)); errno(err) != unix.ESRCH {
 		t.Errorf("with the first hop's protocol: %v, want ESRCH", err)
 	}
 	undo, err := ns.Apply(change.DelFromMain{Route: asDumped})
@@ -142,7 +143,7 @@ func TestFactExclusiveAndAppend(t *testing.T) {
 			inMain("fe80::9", eth0, 73, 1024), inMain("fe80::1", eth0, 73, 2048),
 		},
 	} {
-		if err := ns.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fib.EncodeRoute(f.other)); errno(err) != unix.EEXIST {
+		if err := ns.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeRoute(f.other)); errno(err) != unix.EEXIST {
 			t.Errorf("%s: exclusively: %v, want EEXIST", f.other, err)
 		}
 		if undo, err := ns.Apply(change.AddToMain{Route: f.there}); errno(err) != unix.EEXIST || undo != nil {
@@ -195,7 +196,7 @@ func TestFactMetricZero(t *testing.T) {
 		}
 	}
 	for _, gateway := range []string{"10.1.0.1", "fe80::1"} {
-		if err := ns.do(unix.RTM_DELROUTE, 0, fib.EncodeRouteDeletion(inMain(gateway, eth0, 73, 0))); err != nil {
+		if err := ns.do(unix.RTM_DELROUTE, 0, wire.EncodeRouteDeletion(inMain(gateway, eth0, 73, 0))); err != nil {
 			t.Errorf("the kernel: %v; it compares the metric 0, and nobody has to look", err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
-	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/wire"
 )
 
 // ErrNoAnswer is wrapped by the error of a request whose answer did not arrive:
@@ -161,6 +161,6 @@ func sameMessage(kind uint16) func(a, b []byte) bool {
 		return bytes.Equal
 	}
 	return func(a, b []byte) bool {
-		return bytes.Equal(a, b) || bytes.Equal(fib.WithoutAge(a), fib.WithoutAge(b))
+		return bytes.Equal(a, b) || bytes.Equal(wire.WithoutAge(a), wire.WithoutAge(b))
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/wire"
 )
 
 // A dump that does not fit into one message of the kernel comes whole.
@@ -115,7 +116,7 @@ func TestDumpWhileOthersWrite(t *testing.T) {
 		read  func(*Namespace) ([]string, error)
 	}{
 		{"addresses", manyAddresses(), flipAddress, func(ns *Namespace) ([]string, error) {
-			all, err := dump(ns.sock, unix.RTM_GETADDR, fib.EncodeAddressDump(), fib.DecodeAddress)
+			all, err := dump(ns.sock, unix.RTM_GETADDR, wire.EncodeAddressDump(), wire.DecodeAddress)
 			return texts(all, func(a fib.Address) bool { return prefix("10.9.0.0/16").Contains(a.Prefix.Addr()) }), err
 		}},
 		{"rules", manyRules(), flipRule, func(ns *Namespace) ([]string, error) {
@@ -306,8 +307,8 @@ func TestStaleAnswers(t *testing.T) {
 		kind, flags int
 		payload     []byte
 	}{
-		{unix.RTM_DELRULE, unix.NLM_F_ACK, fib.EncodeRule(rule)}, // will be answered by ENOENT
-		{unix.RTM_GETRULE, unix.NLM_F_DUMP, fib.EncodeRuleDump(fib.V4)},
+		{unix.RTM_DELRULE, unix.NLM_F_ACK, wire.EncodeRule(rule)}, // will be answered by ENOENT
+		{unix.RTM_GETRULE, unix.NLM_F_DUMP, wire.EncodeRuleDump(fib.V4)},
 	} {
 		giveUpOn(t, ns, unread.kind, unread.flags, unread.payload)
 	}
@@ -346,7 +347,7 @@ func TestDumpBehindUnfinished(t *testing.T) {
 	}
 	files := openFiles(t)
 	for range 2 {
-		giveUpOn(t, ns, unix.RTM_GETRULE, unix.NLM_F_DUMP, fib.EncodeRuleDump(fib.V4))
+		giveUpOn(t, ns, unix.RTM_GETRULE, unix.NLM_F_DUMP, wire.EncodeRuleDump(fib.V4))
 		if got, err := ns.rules(fib.V4); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%d rules (%v), want the %d", len(got), err, len(want))
 		}

@@ -11,10 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/wire"
 )
 
 func (n *Namespace) links() ([]fib.Link, error) {
-	return dump(n.sock, unix.RTM_GETLINK, fib.EncodeLinkDump(), fib.DecodeLink)
+	return dump(n.sock, unix.RTM_GETLINK, wire.EncodeLinkDump(), wire.DecodeLink)
 }
 
 // Observe reads the namespace's links, addresses, rules and the main table. Of
@@ -31,7 +32,7 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 	if s.Links, err = n.links(); err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	if s.Addresses, err = dump(n.sock, unix.RTM_GETADDR, fib.EncodeAddressDump(), fib.DecodeAddress); err != nil {
+	if s.Addresses, err = dump(n.sock, unix.RTM_GETADDR, wire.EncodeAddressDump(), wire.DecodeAddress); err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	for _, f := range fib.Families() {
@@ -105,15 +106,15 @@ func (n *Namespace) ownAttributes(hop fib.Route) fib.Route {
 // are the ones that netlink tells of: a dump takes two or three system calls, two files
 // in /proc/sys six, and the kernel makes their entries anew in each new namespace.
 func (n *Namespace) readRPFilter(s *fib.Snapshot) error {
-	confs, err := dump(n.sock, unix.RTM_GETNETCONF, fib.EncodeConfDump(), fib.DecodeConf)
+	confs, err := dump(n.sock, unix.RTM_GETNETCONF, wire.EncodeConfDump(), wire.DecodeConf)
 	if err != nil {
 		return fmt.Errorf("list settings: %w", err)
 	}
 	for _, c := range confs {
 		switch c.Index {
-		case fib.AllDevices:
+		case wire.AllDevices:
 			s.All.RPFilter = c.RPFilter
-		case fib.DefaultDevice:
+		case wire.DefaultDevice:
 			s.Default.RPFilter = c.RPFilter
 		}
 	}
@@ -164,7 +165,7 @@ func (n *Namespace) Table(table uint32) ([]fib.Route, error) {
 func (n *Namespace) AllRoutes() ([]fib.Route, error) { return n.Table(unix.RT_TABLE_UNSPEC) }
 
 func (n *Namespace) rules(f fib.Family) ([]fib.Rule, error) {
-	rules, err := dump(n.sock, unix.RTM_GETRULE, fib.EncodeRuleDump(f), fib.DecodeRule)
+	rules, err := dump(n.sock, unix.RTM_GETRULE, wire.EncodeRuleDump(f), wire.DecodeRule)
 	if noFamily(f, err) {
 		return nil, nil
 	}
@@ -176,7 +177,7 @@ func (n *Namespace) rules(f fib.Family) ([]fib.Rule, error) {
 }
 
 func (n *Namespace) routes(f fib.Family, table uint32) ([]fib.Route, error) {
-	routes, err := dump(n.sock, unix.RTM_GETROUTE, fib.EncodeRouteDump(f, table), fib.DecodeRoute)
+	routes, err := dump(n.sock, unix.RTM_GETROUTE, wire.EncodeRouteDump(f, table), wire.DecodeRoute)
 	if errors.Is(err, unix.ENOENT) || noFamily(f, err) { // a strict dump of a table that does not exist
 		return nil, nil
 	}
@@ -213,12 +214,12 @@ func dump[T any](s *socket, kind uint16, payload []byte, decode func([]byte) (T,
 func (n *Namespace) Ask(questions ...fib.Query) []fib.Answer {
 	payloads := make([][]byte, len(questions))
 	for i, q := range questions {
-		payloads[i] = fib.EncodeQuery(q)
+		payloads[i] = wire.EncodeQuery(q)
 	}
 	answers := make([]fib.Answer, len(questions))
 	for i, r := range n.sock.ask(unix.RTM_GETROUTE, payloads...) {
 		if answers[i].Err = r.err; r.err == nil {
-			answers[i].Route, answers[i].Err = fib.DecodeRoute(r.payload)
+			answers[i].Route, answers[i].Err = wire.DecodeRoute(r.payload)
 		}
 	}
 	return answers
@@ -232,7 +233,7 @@ func PolicyRouting() error {
 		return err
 	}
 	defer s.close()
-	rules, err := dump(s, unix.RTM_GETRULE, fib.EncodeRuleDump(fib.V4), fib.DecodeRule)
+	rules, err := dump(s, unix.RTM_GETRULE, wire.EncodeRuleDump(fib.V4), wire.DecodeRule)
 	if err != nil {
 		return fmt.Errorf("list rules: %w", err)
 	}

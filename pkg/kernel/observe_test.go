@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/wire"
 )
 
 var notShown = cmpopts.IgnoreFields(fib.Address{}, "Protocol") // by iproute2 of Debian 12
@@ -213,7 +214,7 @@ func TestTable(t *testing.T) {
 func TestRoutesOfOneTable(t *testing.T) {
 	ns := newNetns(t, append(twoNICs, "route add default via 10.2.0.1 table 7300")...).enter(t)
 	for table, want := range map[uint32]int{7300: 1, 254: 2} {
-		messages, err := ns.sock.dump(unix.RTM_GETROUTE, fib.EncodeRouteDump(fib.V4, table))
+		messages, err := ns.sock.dump(unix.RTM_GETROUTE, wire.EncodeRouteDump(fib.V4, table))
 		if err != nil || len(messages) != want {
 			t.Errorf("table %d: the kernel sent %d routes (%v), want %d", table, len(messages), err, want)
 		}

@@ -1,6 +1,8 @@
-package fib
+package wire
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestDecodeConf(t *testing.T) {
 	for _, tc := range []struct {

@@ -1,4 +1,10 @@
-package fib
+// Package wire is the values of package fib as rtnetlink messages (rtnetlink(7)): a value
+// is read from the payload of a message, and written to one without loss.
+//
+// It does so by itself because a round trip through the typed API of a netlink library
+// loses what that does not model (encapsulation, nexthop ids, router preference), and a
+// route that is put back must be the route that was taken out.
+package wire
 
 import (
 	"encoding/binary"

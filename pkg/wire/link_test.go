@@ -1,4 +1,4 @@
-package fib
+package wire
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
 )
 
 // settings4 is an IFLA_INET_CONF with all settings 0 but for those given, by
@@ -33,61 +35,61 @@ func TestDecodeLink(t *testing.T) {
 	tests := []struct {
 		name string
 		b    []byte
-		want Link
+		want fib.Link
 	}{
 		{
 			"loopback",
 			concat(header(1, unix.IFF_UP|unix.IFF_LOOPBACK|unix.IFF_RUNNING), appendText(nil, unix.IFLA_IFNAME, "lo")),
-			Link{Index: 1, Name: "lo", Up: true, Loopback: true},
+			fib.Link{Index: 1, Name: "lo", Up: true, Loopback: true},
 		},
 		{
 			"down, of a bridge",
 			concat(header(7, unix.IFF_BROADCAST), appendText(nil, unix.IFLA_IFNAME, "net1"), number(unix.IFLA_MASTER, 3), kind("veth")),
-			Link{Index: 7, Name: "net1", Master: 3, Kind: "veth"},
+			fib.Link{Index: 7, Name: "net1", Master: 3, Kind: "veth"},
 		},
 		{
 			"VRF",
 			concat(header(7, unix.IFF_UP), kind("vrf", number(unix.IFLA_VRF_TABLE, 7300)...)),
-			Link{Index: 7, Up: true, Kind: "vrf", VRFTable: 7300},
+			fib.Link{Index: 7, Up: true, Kind: "vrf", VRFTable: 7300},
 		},
 		{
 			"data of another kind is not a VRF's",
 			concat(header(7, 0), kind("vxlan", number(unix.IFLA_VRF_TABLE, 7300)...)),
-			Link{Index: 7, Kind: "vxlan"},
+			fib.Link{Index: 7, Kind: "vxlan"},
 		},
 		{
 			"settings",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, concat(settings4(map[int]int32{8: 2, 13: 1, 18: 2, 19: 1}), settings6(0, 1))...)),
-			Link{
+			fib.Link{
 				Index: 7, HasIPv4: true, HasIPv6: true, IPv6: true,
-				Settings: Settings{RPFilter: 2, ARPFilter: 1, ARPAnnounce: 2, ARPIgnore: 1, KeepAddrOnDown: 1},
+				Settings: fib.Settings{RPFilter: 2, ARPFilter: 1, ARPAnnounce: 2, ARPIgnore: 1, KeepAddrOnDown: 1},
 			},
 		},
 		{
 			"negative setting",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings4(map[int]int32{8: -1})...)),
-			Link{Index: 7, HasIPv4: true, Settings: Settings{RPFilter: -1}},
+			fib.Link{Index: 7, HasIPv4: true, Settings: fib.Settings{RPFilter: -1}},
 		},
 		{
 			"IPv6 disabled",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings6(1, 0)...)),
-			Link{Index: 7, HasIPv6: true},
+			fib.Link{Index: 7, HasIPv6: true},
 		},
 		{
 			"addresses that are never kept", // -1, by the administrator
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, settings6(0, -1)...)),
-			Link{Index: 7, HasIPv6: true, IPv6: true, Settings: Settings{KeepAddrOnDown: -1}},
+			fib.Link{Index: 7, HasIPv6: true, IPv6: true, Settings: fib.Settings{KeepAddrOnDown: -1}},
 		},
 		{
 			"a kernel without keep_addr_on_down", // before Linux 4.6
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC,
 				attribute(unix.AF_INET6, attribute(unix.IFLA_INET6_CONF, numbers(make([]int32, 42)...)...)...)...)),
-			Link{Index: 7, HasIPv6: true, IPv6: true},
+			fib.Link{Index: 7, HasIPv6: true, IPv6: true},
 		},
 		{
 			"a kernel with fewer settings",
 			concat(header(7, 0), attribute(unix.IFLA_AF_SPEC, attribute(unix.AF_INET, attribute(unix.IFLA_INET_CONF, numbers(1, 1, 1, 1, 1, 1, 1, 1)...)...)...)),
-			Link{Index: 7, HasIPv4: true, Settings: Settings{RPFilter: 1}},
+			fib.Link{Index: 7, HasIPv4: true, Settings: fib.Settings{RPFilter: 1}},
 		},
 	}
 	for _, tt := range tests {
@@ -137,39 +139,39 @@ func TestDecodeAddress(t *testing.T) {
 	tests := []struct {
 		name string
 		b    []byte
-		want Address
+		want fib.Address
 	}{
 		{
 			"IPv4", concat(header(2, 24, 0, 0), attribute(unix.IFA_ADDRESS, v4...), attribute(unix.IFA_LOCAL, v4...)),
-			Address{Index: 7, Prefix: prefix("192.0.2.7/24")},
+			fib.Address{Index: 7, Prefix: prefix("192.0.2.7/24")},
 		},
 		{
 			"point to point: the local end counts", concat(header(2, 32, 0, 0), attribute(unix.IFA_ADDRESS, 192, 0, 2, 9), attribute(unix.IFA_LOCAL, v4...)),
-			Address{Index: 7, Prefix: prefix("192.0.2.7/32")},
+			fib.Address{Index: 7, Prefix: prefix("192.0.2.7/32")},
 		},
 		{
 			"IPv6 has but one", concat(header(10, 64, 0, 0), attribute(unix.IFA_ADDRESS, v6...)),
-			Address{Index: 7, Prefix: prefix("2001:db8::7/64")},
+			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64")},
 		},
 		{
 			"scope", concat(header(10, 64, 0, unix.RT_SCOPE_LINK), attribute(unix.IFA_ADDRESS, addr("fe80::7").AsSlice()...)),
-			Address{Index: 7, Prefix: prefix("fe80::7/64"), Scope: unix.RT_SCOPE_LINK},
+			fib.Address{Index: 7, Prefix: prefix("fe80::7/64"), Scope: unix.RT_SCOPE_LINK},
 		},
 		{
 			"tentative", concat(header(10, 64, unix.IFA_F_TENTATIVE, 0), attribute(unix.IFA_ADDRESS, v6...)),
-			Address{Index: 7, Prefix: prefix("2001:db8::7/64"), Tentative: true},
+			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64"), Tentative: true},
 		},
 		{
 			"duplicate", concat(header(10, 64, 0, 0), attribute(unix.IFA_ADDRESS, v6...), number(unix.IFA_FLAGS, unix.IFA_F_DADFAILED)),
-			Address{Index: 7, Prefix: prefix("2001:db8::7/64"), Tentative: true},
+			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64"), Tentative: true},
 		},
 		{
 			"optimistic is usable", concat(header(10, 64, 0, 0), attribute(unix.IFA_ADDRESS, v6...), number(unix.IFA_FLAGS, unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC)),
-			Address{Index: 7, Prefix: prefix("2001:db8::7/64")},
+			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64")},
 		},
 		{
 			"the wider flags win", concat(header(10, 64, unix.IFA_F_TENTATIVE, 0), attribute(unix.IFA_ADDRESS, v6...), number(unix.IFA_FLAGS, unix.IFA_F_NOPREFIXROUTE)),
-			Address{Index: 7, Prefix: prefix("2001:db8::7/64")},
+			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64")},
 		},
 	}
 	for _, tt := range tests {

@@ -1,6 +1,10 @@
-package fib
+package wire
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/symroute/symroute/pkg/fib"
+)
 
 // Conf is what netlink tells of the IPv4 settings of a device, of "all" or of
 // "default" (RTM_GETNETCONF, inet_netconf_fill_devconf).
@@ -21,7 +25,7 @@ const (
 const confHeader = 4 // struct netconfmsg, which is the family alone, and padding
 
 // EncodeConfDump writes the payload of an RTM_GETNETCONF dump of IPv4.
-func EncodeConfDump() []byte { return []byte{uint8(V4), 0, 0, 0} }
+func EncodeConfDump() []byte { return []byte{uint8(fib.V4), 0, 0, 0} }
 
 // DecodeConf reads the payload of an RTM_NEWNETCONF message.
 func DecodeConf(b []byte) (Conf, error) {

@@ -1,13 +1,14 @@
-package fib
+package wire
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/fib"
 )
 
 const (
@@ -17,7 +18,7 @@ const (
 )
 
 // EncodeRoute writes the payload of an RTM_NEWROUTE or RTM_DELROUTE message.
-func EncodeRoute(r Route) []byte {
+func EncodeRoute(r fib.Route) []byte {
 	b := make([]byte, routeHeader, 128)
 	b[0] = uint8(r.Family)
 	b[1] = uint8(r.Dst.Bits())
@@ -38,25 +39,25 @@ func EncodeRoute(r Route) []byte {
 	if r.PrefSrc.IsValid() {
 		b = appendAddr(b, unix.RTA_PREFSRC, r.PrefSrc)
 	}
-	if metrics := r.encodeMetrics(); len(metrics) > 0 {
+	if metrics := metricsOf(r); len(metrics) > 0 {
 		b = appendAttr(b, unix.RTA_METRICS|unix.NLA_F_NESTED, metrics)
 	}
 	if r.Pref != 0 {
 		b = appendU8(b, unix.RTA_PREF, r.Pref)
 	}
 	b = append(b, r.Other...)
-	return r.appendHops(b)
+	return appendHops(b, r)
 }
 
 // EncodeRouteDeletion writes the payload of an RTM_DELROUTE message for just this
 // route. An IPv4 hop is written as a multipath of one: beside RTA_GATEWAY the
 // kernel compares the first hop only, and would take a multipath route with the
 // same first hop instead (fib_nh_match).
-func EncodeRouteDeletion(r Route) []byte {
-	if r.Family == V4 && len(r.Hops) == 1 && r.NexthopID == 0 {
+func EncodeRouteDeletion(r fib.Route) []byte {
+	if r.Family == fib.V4 && len(r.Hops) == 1 && r.NexthopID == 0 {
 		h := r.Hops[0]
 		h.Weight = max(h.Weight, 1)
-		r.Hops = []Hop{h}
+		r.Hops = []fib.Hop{h}
 	}
 	return EncodeRoute(r)
 }
@@ -70,7 +71,7 @@ func tableByte(t uint32) uint8 {
 	return uint8(t)
 }
 
-func (r Route) encodeMetrics() []byte {
+func metricsOf(r fib.Route) []byte {
 	var b []byte
 	if r.MTU != 0 {
 		b = appendU32(b, unix.RTAX_MTU, r.MTU)
@@ -81,7 +82,7 @@ func (r Route) encodeMetrics() []byte {
 	return append(b, r.OtherMetrics...)
 }
 
-func (r Route) appendHops(b []byte) []byte {
+func appendHops(b []byte, r fib.Route) []byte {
 	switch {
 	case r.NexthopID != 0:
 		return appendU32(b, rtaNHID, r.NexthopID)
@@ -92,19 +93,19 @@ func (r Route) appendHops(b []byte) []byte {
 		if h.OnLink {
 			binary.NativeEndian.PutUint32(b[8:], unix.RTNH_F_ONLINK)
 		}
-		b = h.appendGateway(b, r.Family)
+		b = appendGateway(b, h, r.Family)
 		b = appendU32(b, unix.RTA_OIF, uint32(h.Index))
 		return append(b, h.Other...)
 	}
 	var hops []byte
 	for _, h := range r.Hops {
-		hops = h.appendNexthop(hops, r.Family)
+		hops = appendNexthop(hops, h, r.Family)
 	}
 	return appendAttr(b, unix.RTA_MULTIPATH, hops)
 }
 
-func (h Hop) appendNexthop(b []byte, f Family) []byte {
-	attrs := append(h.appendGateway(nil, f), h.Other...)
+func appendNexthop(b []byte, h fib.Hop, f fib.Family) []byte {
+	attrs := append(appendGateway(nil, h, f), h.Other...)
 	b = binary.NativeEndian.AppendUint16(b, uint16(hopHeader+len(attrs)))
 	flags := uint8(0)
 	if h.OnLink {
@@ -115,15 +116,15 @@ func (h Hop) appendNexthop(b []byte, f Family) []byte {
 	return append(b, attrs...)
 }
 
-func (h Hop) appendGateway(b []byte, f Family) []byte {
+func appendGateway(b []byte, h fib.Hop, f fib.Family) []byte {
 	switch {
 	case !h.Gateway.IsValid():
 		return b
-	case FamilyOf(h.Gateway) == f:
+	case fib.FamilyOf(h.Gateway) == f:
 		return appendAddr(b, unix.RTA_GATEWAY, h.Gateway)
 	}
 	// An IPv4 route through an IPv6 gateway (struct rtvia).
-	via := binary.NativeEndian.AppendUint16(nil, uint16(FamilyOf(h.Gateway)))
+	via := binary.NativeEndian.AppendUint16(nil, uint16(fib.FamilyOf(h.Gateway)))
 	return appendAttr(b, unix.RTA_VIA, append(via, h.Gateway.AsSlice()...))
 }
 
@@ -146,49 +147,49 @@ func WithoutAge(b []byte) []byte {
 }
 
 // DecodeRoute reads the payload of an RTM_NEWROUTE message.
-func DecodeRoute(b []byte) (Route, error) {
+func DecodeRoute(b []byte) (fib.Route, error) {
 	if len(b) < routeHeader {
-		return Route{}, fmt.Errorf("%w: route of %d bytes", ErrMalformed, len(b))
+		return fib.Route{}, fmt.Errorf("%w: route of %d bytes", ErrMalformed, len(b))
 	}
-	r := Route{
-		Family:   Family(b[0]),
+	r := fib.Route{
+		Family:   fib.Family(b[0]),
 		TOS:      b[3],
 		Table:    uint32(b[4]),
 		Protocol: b[5],
-		Scope:    Scope(b[6]),
-		Type:     RouteType(b[7]),
+		Scope:    fib.Scope(b[6]),
+		Type:     fib.RouteType(b[7]),
 	}
-	if r.Family != V4 && r.Family != V6 {
-		return Route{}, fmt.Errorf("%w: route of family %d", ErrMalformed, b[0])
+	if r.Family != fib.V4 && r.Family != fib.V6 {
+		return fib.Route{}, fmt.Errorf("%w: route of family %d", ErrMalformed, b[0])
 	}
 	r.Dst = r.Family.Any()
-	single := Hop{}
-	single.setFlags(binary.NativeEndian.Uint32(b[8:]))
+	single := fib.Hop{}
+	setFlags(&single, binary.NativeEndian.Uint32(b[8:]))
 	for a, err := range attrs(b[routeHeader:]) {
 		if err == nil {
-			err = r.decodeAttr(a, &single, b[1], b[2])
+			err = readRouteAttr(&r, a, &single, b[1], b[2])
 		}
 		if err != nil {
-			return Route{}, fmt.Errorf("route: %w", err)
+			return fib.Route{}, fmt.Errorf("route: %w", err)
 		}
 	}
 	for _, a := range []netip.Addr{r.Dst.Addr(), r.From.Addr(), r.PrefSrc} {
-		if a.IsValid() && FamilyOf(a) != r.Family {
-			return Route{}, fmt.Errorf("%w: the address %s in an %s route", ErrMalformed, a, r.Family)
+		if a.IsValid() && fib.FamilyOf(a) != r.Family {
+			return fib.Route{}, fmt.Errorf("%w: the address %s in an %s route", ErrMalformed, a, r.Family)
 		}
 	}
 	if len(r.Hops) == 0 && (single.Index != 0 || single.Gateway.IsValid()) {
-		r.Hops = []Hop{single}
+		r.Hops = []fib.Hop{single}
 	}
 	return r, nil
 }
 
-func (h *Hop) setFlags(flags uint32) {
+func setFlags(h *fib.Hop, flags uint32) {
 	h.OnLink = flags&unix.RTNH_F_ONLINK != 0
 	h.Dead = flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0
 }
 
-func (r *Route) decodeAttr(a attr, single *Hop, dstBits, srcBits uint8) (err error) {
+func readRouteAttr(r *fib.Route, a attr, single *fib.Hop, dstBits, srcBits uint8) (err error) {
 	switch a.kind {
 	case unix.RTA_DST:
 		r.Dst, err = a.prefix(dstBits)
@@ -201,7 +202,7 @@ func (r *Route) decodeAttr(a attr, single *Hop, dstBits, srcBits uint8) (err err
 	case unix.RTA_PREFSRC:
 		r.PrefSrc, err = a.addr()
 	case unix.RTA_METRICS:
-		err = r.decodeMetrics(a.value)
+		err = readMetrics(r, a.value)
 	case unix.RTA_MULTIPATH:
 		r.Hops, err = decodeHops(a.value)
 	case unix.RTA_PREF:
@@ -216,15 +217,15 @@ func (r *Route) decodeAttr(a attr, single *Hop, dstBits, srcBits uint8) (err err
 		index, err = a.u32()
 		single.Index = int(int32(index))
 	case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_ENCAP, unix.RTA_ENCAP_TYPE:
-		err = single.decodeAttr(a)
+		err = readHopAttr(single, a)
 	case unix.RTA_UNSPEC, unix.RTA_IIF, unix.RTA_UID, unix.RTA_MARK, unix.RTA_PAD, unix.RTA_EXPIRES:
 	default:
-		r.Other += Opaque(a.raw())
+		r.Other += fib.Opaque(a.raw())
 	}
 	return err
 }
 
-func (r *Route) decodeMetrics(b []byte) error {
+func readMetrics(r *fib.Route, b []byte) error {
 	for a, err := range attrs(b) {
 		if err != nil {
 			return err
@@ -235,7 +236,7 @@ func (r *Route) decodeMetrics(b []byte) error {
 		case unix.RTAX_ADVMSS:
 			r.AdvMSS, err = a.u32()
 		default:
-			r.OtherMetrics += Opaque(a.raw())
+			r.OtherMetrics += fib.Opaque(a.raw())
 		}
 		if err != nil {
 			return err
@@ -244,18 +245,18 @@ func (r *Route) decodeMetrics(b []byte) error {
 	return nil
 }
 
-func decodeHops(b []byte) ([]Hop, error) {
-	var hops []Hop
+func decodeHops(b []byte) ([]fib.Hop, error) {
+	var hops []fib.Hop
 	for len(b) >= hopHeader {
 		n := int(binary.NativeEndian.Uint16(b))
 		if n < hopHeader || n > len(b) {
 			return nil, fmt.Errorf("%w: next hop of %d bytes in %d", ErrMalformed, n, len(b))
 		}
-		h := Hop{Weight: int(b[3]) + 1, Index: int(int32(binary.NativeEndian.Uint32(b[4:])))}
-		h.setFlags(uint32(b[2]))
+		h := fib.Hop{Weight: int(b[3]) + 1, Index: int(int32(binary.NativeEndian.Uint32(b[4:])))}
+		setFlags(&h, uint32(b[2]))
 		for a, err := range attrs(b[hopHeader:n]) {
 			if err == nil {
-				err = h.decodeAttr(a)
+				err = readHopAttr(&h, a)
 			}
 			if err != nil {
 				return nil, err
@@ -267,7 +268,7 @@ func decodeHops(b []byte) ([]Hop, error) {
 	return hops, nil
 }
 
-func (h *Hop) decodeAttr(a attr) (err error) {
+func readHopAttr(h *fib.Hop, a attr) (err error) {
 	switch a.kind {
 	case unix.RTA_GATEWAY:
 		h.Gateway, err = a.addr()
@@ -282,7 +283,7 @@ func (h *Hop) decodeAttr(a attr) (err error) {
 		h.Gateway = ip
 	case unix.RTA_UNSPEC, unix.RTA_PAD:
 	default:
-		h.Other += Opaque(a.raw())
+		h.Other += fib.Opaque(a.raw())
 	}
 	return err
 }
@@ -290,42 +291,17 @@ func (h *Hop) decodeAttr(a attr) (err error) {
 // EncodeRouteDump writes the payload of an RTM_GETROUTE dump of one table. On
 // a socket with NETLINK_GET_STRICT_CHK the kernel itself leaves out the other
 // tables (ip_valid_fib_dump_req); without it all of them come.
-func EncodeRouteDump(f Family, table uint32) []byte {
+func EncodeRouteDump(f fib.Family, table uint32) []byte {
 	b := make([]byte, routeHeader)
 	b[0] = uint8(f)
 	b[4] = tableByte(table)
 	return appendU32(b, unix.RTA_TABLE, table)
 }
 
-// Query is a question to the kernel's routing: RTM_GETROUTE for one packet.
-type Query struct {
-	To   netip.Addr
-	From netip.Addr // not valid: left to the kernel
-	IIF  int        // 0: a packet of our own
-	OIF  int        // 0: not bound to a device
-	// Whole asks for the route as it stands in its table, and not for what becomes of the
-	// one packet (RTM_F_FIB_MATCH, since Linux 4.13).
-	Whole bool
-}
-
-// Answer is the kernel's to a Query: the route that the packet would take, or why it would
-// take none.
-type Answer struct {
-	Route Route
-	Err   error
-}
-
-// Refused reports whether the kernel refused the packet; where Err is set otherwise its
-// answer is not known.
-func (a Answer) Refused() bool {
-	_, errno := errors.AsType[unix.Errno](a.Err)
-	return errno
-}
-
 // EncodeQuery writes the payload of the question.
-func EncodeQuery(q Query) []byte {
+func EncodeQuery(q fib.Query) []byte {
 	b := make([]byte, routeHeader)
-	b[0] = uint8(FamilyOf(q.To))
+	b[0] = uint8(fib.FamilyOf(q.To))
 	b[1] = uint8(q.To.BitLen())
 	var flags uint32
 	if q.To.Is4() {
