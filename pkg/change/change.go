@@ -28,6 +28,10 @@ type AddRoute struct{ Route fib.Route }
 // DelRoute removes a route from a table of ours.
 type DelRoute struct{ Route fib.Route }
 
+// ReplaceRoute puts a route of a table of ours into the place of another: at no moment is
+// there none.
+type ReplaceRoute struct{ Old, Route fib.Route }
+
 // AddToMain adds a route to main, behind those of its destination and metric.
 type AddToMain struct{ Route fib.Route }
 
@@ -78,6 +82,9 @@ func (c AddRoute) Inverse() Change { return DelRoute(c) }
 func (c DelRoute) Inverse() Change { return AddRoute(c) }
 
 // Inverse implements Change.
+func (c ReplaceRoute) Inverse() Change { return ReplaceRoute{Old: c.Route, Route: c.Old} }
+
+// Inverse implements Change.
 func (c AddToMain) Inverse() Change { return DelFromMain(c) }
 
 // Inverse implements Change.
@@ -107,10 +114,13 @@ func (c Set) Inverse() Change {
 	return c
 }
 
-func (c AddRule) String() string     { return command(c.Rule.Family, "rule add ", c.Rule) }
-func (c DelRule) String() string     { return command(c.Rule.Family, "rule del ", c.Rule) }
-func (c AddRoute) String() string    { return command(c.Route.Family, "route add ", c.Route) }
-func (c DelRoute) String() string    { return command(c.Route.Family, "route del ", c.Route) }
+func (c AddRule) String() string  { return command(c.Rule.Family, "rule add ", c.Rule) }
+func (c DelRule) String() string  { return command(c.Rule.Family, "rule del ", c.Rule) }
+func (c AddRoute) String() string { return command(c.Route.Family, "route add ", c.Route) }
+func (c DelRoute) String() string { return command(c.Route.Family, "route del ", c.Route) }
+func (c ReplaceRoute) String() string {
+	return command(c.Route.Family, "route replace ", c.Route)
+}
 func (c AddToMain) String() string   { return command(c.Route.Family, "route append ", c.Route) }
 func (c DelFromMain) String() string { return command(c.Route.Family, "route del ", c.Route) }
 func (c AddAddress) String() string  { return "ip addr add " + addressText(c.Address) }

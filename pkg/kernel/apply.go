@@ -66,7 +66,7 @@ func (n *Namespace) revert(c change.Change) error {
 func groundless(c change.Change, err error) bool {
 	_, refusal := errors.AsType[unix.Errno](err)
 	switch c.(type) {
-	case change.AddRoute, change.AddToMain:
+	case change.AddRoute, change.ReplaceRoute, change.AddToMain:
 		return refusal && !errors.Is(err, unix.EPERM)
 	case change.Set:
 		return errors.Is(err, unix.EROFS) || errors.Is(err, unix.EINVAL)
@@ -76,7 +76,7 @@ func groundless(c change.Change, err error) bool {
 
 func alreadySo(c change.Change, err error) bool {
 	switch c.(type) {
-	case change.AddRule, change.AddRoute, change.AddToMain:
+	case change.AddRule, change.AddRoute, change.ReplaceRoute, change.AddToMain:
 		return errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV)
 	case change.DelRule:
 		return errors.Is(err, unix.ENOENT)
@@ -109,6 +109,8 @@ func (n *Namespace) apply(c change.Change) error {
 		return n.do(unix.RTM_DELRULE, 0, wire.EncodeRule(c.Rule))
 	case change.AddRoute:
 		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeRoute(c.Route))
+	case change.ReplaceRoute:
+		return n.do(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, wire.EncodeRoute(c.Route))
 	case change.DelRoute:
 		return n.do(unix.RTM_DELROUTE, 0, wire.EncodeRouteDeletion(c.Route))
 	case change.DelFromMain:

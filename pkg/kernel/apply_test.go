@@ -55,6 +55,7 @@ func TestApply(t *testing.T) {
 	n := newNetns(t, append(twoNICs,
 		"rule add priority 5 from 10.1.0.2 table 8 protocol 73",
 		"route add default via 10.2.0.1 dev net1 table 7300 protocol 73",
+		"-6 route add default table 7300 protocol 73 nexthop via fe80::a dev net1 nexthop via fe80::b dev net1",
 		"route add default via 10.1.0.1 dev eth0",
 		"-6 route add default via fe80::1 dev eth0",
 		"addr add 10.9.0.9/32 dev lo scope host",
@@ -85,6 +86,21 @@ func TestApply(t *testing.T) {
 		{
 			"route away", change.DelRoute{Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.1"), Index: net1})},
 			"default via 10.2.0.1 dev net1 table 7300", unix.ESRCH,
+		},
+		{
+			"in the place of another", change.ReplaceRoute{
+				Old:   ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.1"), Index: net1}),
+				Route: ours("0.0.0.0/0", fib.Hop{Gateway: addr("10.2.0.254"), Index: net1}),
+			},
+			"default via 10.2.0.254 dev net1 table 7300", 0,
+		},
+		{
+			"in the place of an IPv6 multipath route", change.ReplaceRoute{
+				Old: ours("::/0", fib.Hop{Gateway: addr("fe80::a"), Index: net1, Weight: 1},
+					fib.Hop{Gateway: addr("fe80::b"), Index: net1, Weight: 1}),
+				Route: ours("::/0", fib.Hop{Gateway: addr("fe80::3"), Index: net1}),
+			},
+			"default via fe80::3 dev net1 table 7300", 0,
 		},
 		{"goto whose target is missing", change.AddRule{Rule: goTo}, "from 10.2.0.2 goto 40000", unix.EEXIST},
 		{"anchor", change.AddRule{Rule: anchor}, "from all nop", unix.EEXIST},

@@ -125,20 +125,25 @@ func (s situation) ownRoutes(left []fib.Route) []fib.Route {
 	return own
 }
 
-// routeChanges adds the routes that are not there. One that stands in the place of another
-// goes first: the kernel takes no second one.
+// routeChanges adds the routes that are not there. One that stands in the place of another of
+// ours replaces it, unless somebody else has one there, too: then the kernel has to say so.
 func (s situation) routeChanges(d *Desired) []change.Change {
-	own := byPlace(s.ownRoutes(d.left))
+	own, all := byPlace(s.ownRoutes(d.left)), byPlace(s.Seen.Routes)
 	var out []change.Change
 	for _, r := range d.State.Routes() {
 		there := own[placeOf(r)]
 		if slices.ContainsFunc(there, r.Equal) {
 			continue
 		}
-		for _, o := range there {
+		foreign := slices.ContainsFunc(all[placeOf(r)], func(o fib.Route) bool { return o.Protocol != state.Protocol })
+		if len(there) == 0 || foreign {
+			out = append(out, change.AddRoute{Route: r})
+			continue
+		}
+		out = append(out, change.ReplaceRoute{Old: there[0], Route: r})
+		for _, o := range there[1:] {
 			out = append(out, change.DelRoute{Route: o})
 		}
-		out = append(out, change.AddRoute{Route: r})
 	}
 	return out
 }

@@ -297,8 +297,8 @@ func (p *pod) linesOf(a attachment, of func(state.NIC) bool) []string {
 }
 
 // TestNothingElseBreaks watches every step of ADD and DEL: main keeps a default
-// of each family that it had, and no device's effective rp_filter changes but
-// those that were asked for.
+// of each family that it had, no device's effective rp_filter changes but those that
+// were asked for, and ADD leaves no place without a route that had one and has one again.
 func TestNothingElseBreaks(t *testing.T) {
 	eachScenario(t, func(t *testing.T, s scenario) {
 		p := s.start(t)
@@ -324,8 +324,10 @@ func (p *pod) markWanted(wanted map[string]bool, a attachment) {
 func (p *pod) watch(verb string, changes []change.Change, had []fib.Family, wanted map[string]bool) {
 	p.t.Helper()
 	modes, whole := p.kernel.effective(), true
+	places := []map[string]bool{p.kernel.places()}
 	for i, c := range changes {
 		p.apply([]change.Change{c})
+		places = append(places, p.kernel.places())
 		now := p.kernel.defaults()
 		if whole && !containsAll(now, had) {
 			p.t.Errorf("%s, step %d, %s: main has defaults of %v, had of %v", verb, i+1, c, now, had)
@@ -334,6 +336,19 @@ func (p *pod) watch(verb string, changes []change.Change, had []fib.Family, want
 		for device, mode := range p.kernel.effective() {
 			if mode != modes[device] && !wanted[device] {
 				p.t.Errorf("%s, step %d, %s: the effective rp_filter of %s goes from %d to %d", verb, i+1, c, device, modes[device], mode)
+			}
+		}
+	}
+	p.neverWithout(verb, changes, places)
+}
+
+// neverWithout reports the places of routes that are empty in between.
+func (p *pod) neverWithout(verb string, changes []change.Change, places []map[string]bool) {
+	p.t.Helper()
+	for i, now := range places[1:] {
+		for at := range places[0] {
+			if !now[at] && places[len(places)-1][at] {
+				p.t.Errorf("%s, step %d, %s: no route at %s", verb, i+1, changes[i], at)
 			}
 		}
 	}

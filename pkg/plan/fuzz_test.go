@@ -148,6 +148,8 @@ func permitted(seen *fib.Snapshot, c change.Change) bool {
 		return ours(c.Rule.Protocol)
 	case change.AddRoute:
 		return ours(c.Route.Protocol) && c.Route.Table != state.MainTable
+	case change.ReplaceRoute:
+		return ours(c.Old.Protocol) && ours(c.Route.Protocol) && c.Route.Table != state.MainTable && c.Old.SamePlace(c.Route)
 	case change.DelRoute:
 		return ours(c.Route.Protocol) && c.Route.Table != state.MainTable
 	case change.AddToMain:

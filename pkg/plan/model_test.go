@@ -170,6 +170,8 @@ func (m *model) apply(c change.Change) error {
 		return m.delRule(c.Rule)
 	case change.AddRoute:
 		return m.addRoute(c.Route)
+	case change.ReplaceRoute:
+		return m.replaceRoute(c.Route)
 	case change.DelRoute:
 		return m.delRoute(c.Route)
 	case change.AddToMain:
@@ -256,6 +258,24 @@ func (m *model) addRoute(r fib.Route) error {
 	if slices.ContainsFunc(m.routes, r.SamePlace) {
 		return unix.EEXIST
 	}
+	return m.appendRoute(r)
+}
+
+// places are those that have a route.
+func (m *model) places() map[string]bool {
+	out := map[string]bool{}
+	for _, r := range m.routes {
+		out[fmt.Sprintf("%s from %s tos %d metric %d of table %d", r.Dst, r.From, r.TOS, r.Metric, r.Table)] = true
+	}
+	return out
+}
+
+// replaceRoute puts a route into its place, whatever is there.
+func (m *model) replaceRoute(r fib.Route) error {
+	if err := m.acceptable(r); err != nil {
+		return err
+	}
+	m.routes = slices.DeleteFunc(m.routes, r.SamePlace)
 	return m.appendRoute(r)
 }
 
