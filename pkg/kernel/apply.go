@@ -165,6 +165,9 @@ var ErrAppeared = errors.New("the kernel made the device itself")
 // makeLink makes a device.
 func (n *Namespace) makeLink(c change.MakeLink) error {
 	err := n.do(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeLink(fib.Link{Index: c.Index, Name: c.Name, Kind: c.Kind}))
+	if errors.Is(err, unix.EOPNOTSUPP) { // rtnl_newlink asked for the module by its alias
+		return fmt.Errorf("%w (the node lacks the kernel module: modprobe %s)", err, moduleOf(c.Kind))
+	}
 	if !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.EBUSY) {
 		return err
 	}
@@ -173,6 +176,18 @@ func (n *Namespace) makeLink(c change.MakeLink) error {
 		return fmt.Errorf("%w: %w", ErrAppeared, err)
 	}
 	return err
+}
+
+// moduleOf is the module that devices of a kind come with: its own name, or the alias that all
+// of them have.
+func moduleOf(kind string) string {
+	switch kind {
+	case fib.KindIPIP:
+		return "ipip"
+	case fib.KindIP6Tunnel:
+		return "ip6_tunnel"
+	}
+	return "rtnl-link-" + kind
 }
 
 func (n *Namespace) do(kind, flags uint16, payload []byte) error {

@@ -310,6 +310,7 @@ func TestApplyErrors(t *testing.T) {
 		{"source that we have not", change.AddRoute{Route: withSource(ours("192.0.2.0/24", fib.Hop{Index: net1}), "192.0.2.1")}, unix.EINVAL, "Invalid prefsrc address"},
 		{"IPv6 gateway that is not on the link", change.AddRoute{Route: ours("fd00::/8", fib.Hop{Gateway: addr("2001:db8:9::1"), Index: net1})}, unix.EHOSTUNREACH, ""},
 		{"IPv6 source that we have not", change.AddRoute{Route: withSource(ours("fd00::/8", fib.Hop{Index: net1}), "fd00::1")}, unix.EINVAL, "Invalid source address"},
+		{"device of a kind that no module has", change.MakeLink{Index: 99, Name: "odd0", Kind: "nosuch"}, unix.EOPNOTSUPP, "modprobe rtnl-link-nosuch"},
 		{"route that is not there", change.DelRoute{Route: ours("192.0.2.0/24", fib.Hop{Index: net1})}, unix.ESRCH, ""},
 		{"rule that is not there", change.DelRule{Rule: fib.Rule{Family: fib.V6, Priority: 5, Action: fib.Lookup, Table: 9}}, unix.ENOENT, ""},
 		{"somebody else's rule", change.DelRule{Rule: foreign}, unix.ENOENT, ""},

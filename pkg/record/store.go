@@ -142,7 +142,7 @@ func trustedDir(path string, stat func(string) (fs.FileInfo, error)) error {
 }
 
 // Save writes a record. A reader sees the old file or the new one, whenever
-// the writer is killed.
+// the writer is killed; after an error the old one, or none as before.
 func (s Store) Save(namespace string, a Attachment) error {
 	a.Version = Version
 	data, err := json.Marshal(a)
@@ -151,7 +151,9 @@ func (s Store) Save(namespace string, a Attachment) error {
 	}
 	path := filepath.Join(s.dir, namespace, a.fileName())
 	if err = s.prepare(namespace); err == nil {
-		err = replaceFile(path, data)
+		if err = replaceFile(path, data); err != nil {
+			_ = unix.Rmdir(filepath.Dir(path)) // which fails while there are others
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("remember the attachment: %w", err)

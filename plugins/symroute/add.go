@@ -128,8 +128,11 @@ func (p *pod) establish(args *skel.CmdArgs, in plan.Input, d *plan.Desired) (err
 	// What is remembered comes before what is done: an ADD that is killed in
 	// between leaves a record of more than was done, never of less.
 	a := p.attachment(args, d)
+	if err := p.store.Save(p.identity, a); err != nil {
+		return fmt.Errorf("%w: %w", errRecord, err)
+	}
 	undo.push(p.forget)
-	if err := p.remember(a); err != nil {
+	if err := p.dropReplaced(); err != nil {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	for _, c := range plan.Changes(in, d) {
@@ -147,12 +150,12 @@ func (p *pod) establish(args *skel.CmdArgs, in plan.Input, d *plan.Desired) (err
 		}
 	}
 	if len(a.Earlier) > 0 { // none of which there is anything left of
-		undo.push(func() error { return p.store.Save(p.identity, a) })
 		settled := a
 		settled.Earlier = nil
 		if err := p.store.Save(p.identity, settled); err != nil {
 			return fmt.Errorf("%w: %w", errRecord, err)
 		}
+		undo.push(func() error { return p.store.Save(p.identity, a) })
 	}
 	if err := passOn(args, p.cfg); err != nil {
 		return err
@@ -161,11 +164,8 @@ func (p *pod) establish(args *skel.CmdArgs, in plan.Input, d *plan.Desired) (err
 	return nil
 }
 
-// remember writes the attachment's record and drops those that it replaces.
-func (p *pod) remember(a record.Attachment) error {
-	if err := p.store.Save(p.identity, a); err != nil {
-		return err
-	}
+// dropReplaced removes the records of those whose interface this attachment has taken over.
+func (p *pod) dropReplaced() error {
 	for _, old := range p.replaced {
 		if err := p.store.Remove(p.identity, old.Key); err != nil {
 			return err

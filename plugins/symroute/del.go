@@ -31,6 +31,9 @@ func del(args *skel.CmdArgs) error {
 		return err
 	}
 	defer p.close()
+	if err := p.findRenamed(); err != nil {
+		return fmt.Errorf("DEL is not complete, call it again: %w", err)
+	}
 	another := p.belongsToAnother()
 	if p.mine == nil && !p.unread || another {
 		forgetEverywhere(p.store, key, p.subject) // of a namespace that stood at this path before
@@ -41,11 +44,29 @@ func del(args *skel.CmdArgs) error {
 	return p.remove()
 }
 
-// belongsToAnother reports whether another attachment has the interface now:
-// the rules that bear its name are that one's.
+// findRenamed makes the attachment of the container's interface our own whatever network it is
+// remembered of: a network can be renamed between ADD and DEL.
+func (p *pod) findRenamed() error {
+	i := slices.IndexFunc(p.others, func(a record.Attachment) bool {
+		return a.ContainerID == p.key.ContainerID && a.IfName == p.key.IfName
+	})
+	if p.mine != nil || i < 0 {
+		return nil
+	}
+	renamed := p.others[i]
+	p.warn("it was attached to network %q: that is taken back", renamed.Network)
+	p.mine, p.key, p.others = &renamed, renamed.Key, slices.Delete(p.others, i, i+1)
+	return p.observeMore()
+}
+
+// belongsToAnother reports, and says, whether another attachment has the interface now: the rules
+// that bear its name are that one's.
 func (p *pod) belongsToAnother() bool {
-	if p.mine == nil && slices.ContainsFunc(p.others, func(a record.Attachment) bool { return a.IfName == p.key.IfName }) {
-		return true
+	for _, a := range p.others {
+		if p.mine == nil && a.IfName == p.key.IfName {
+			p.warn("nothing is removed: %s belongs to container %s of network %q by now", a.IfName, a.ContainerID, a.Network)
+			return true
+		}
 	}
 	prefix, ok := kernel.Ambiguous(p.identity)
 	if !ok {
