@@ -105,13 +105,16 @@ func (s situation) decide(m *state.Main, further []fib.Route) maindefault.Outcom
 	return maindefault.Decide(slices.Concat(s.defaults, s.made(), m.Made, further), nicsOf(s.Seen, all, nil))
 }
 
-// displaced are the NICs of other attachments, or none, that lost main to one that takes it
-// and have no source table of their own. They get one, so that replies from their addresses
-// do not change their path.
+// displaced are the NICs that lost main in a family in which they have no source table. They
+// get one, so that replies from their addresses do not change their path: NICs of other
+// attachments, or of none, and one of its own of whose family the result has no address.
 func (s situation) displaced(out maindefault.Outcome, nics []tables.NIC) []tables.NIC {
 	families := map[int][]fib.Family{}
 	var losers []int
 	lost := func(index int, f fib.Family) {
+		if s.isRoutedIn(index, f, nics) {
+			return
+		}
 		if families[index] == nil {
 			losers = append(losers, index)
 		}
@@ -128,10 +131,7 @@ func (s situation) displaced(out maindefault.Outcome, nics []tables.NIC) []table
 	var found []tables.NIC
 	for _, index := range losers {
 		l, _ := s.Seen.LinkAt(index)
-		own := slices.ContainsFunc(nics, func(n tables.NIC) bool { return n.Link.Index == index })
-		if !own && s.needsTable(l) {
-			found = append(found, s.tables().Displaced(l, families[index]))
-		}
+		found = append(found, s.tables().Displaced(l, families[index]))
 	}
 	return found
 }
@@ -146,8 +146,7 @@ func (s situation) displacedAndDown(f fib.Family) []int {
 	for _, st := range s.states {
 		for _, n := range st.NICs {
 			l, ok := s.Seen.LinkAt(n.Index)
-			had := slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) })
-			if ok && !l.Up && n.Role == state.Displaced && had && !slices.Contains(out, n.Index) {
+			if ok && !l.Up && hasTable(st, n.Index, state.Displaced, f) && !slices.Contains(out, n.Index) {
 				out = append(out, n.Index)
 			}
 		}
@@ -155,18 +154,24 @@ func (s situation) displacedAndDown(f fib.Family) []int {
 	return out
 }
 
-// needsTable reports whether a NIC that lost main gets a source table from this attachment:
-// if it got one on an earlier ADD, or else has none of its own. Each that takes main gives it
-// one, for they may leave in any order; others do where none has.
-func (s situation) needsTable(l fib.Link) bool {
-	had := slices.ContainsFunc(s.states, func(st state.State) bool { return hasTable(st, l.Index, state.Displaced) })
-	return had || !slices.ContainsFunc(s.otherStates(), func(st state.State) bool {
-		return hasTable(st, l.Index, state.Attached) || s.Config.MainDefault != config.Take && hasTable(st, l.Index, state.Displaced)
+// isRoutedIn reports whether a NIC that lost main has a source table of a family without one from
+// this attachment: it is one of its own, or another has one for it. Each that takes main gives
+// it one, for they may leave in any order; others do where none has, and keep it.
+func (s situation) isRoutedIn(index int, f fib.Family, nics []tables.NIC) bool {
+	own := slices.ContainsFunc(nics, func(n tables.NIC) bool {
+		return n.Link.Index == index && slices.ContainsFunc(n.Sources, func(x state.Source) bool { return x.Family() == f })
 	})
+	had := slices.ContainsFunc(s.states, func(st state.State) bool { return hasTable(st, index, state.Displaced, f) })
+	byOthers := slices.ContainsFunc(s.otherStates(), func(st state.State) bool {
+		return hasTable(st, index, state.Attached, f) || s.Config.MainDefault != config.Take && hasTable(st, index, state.Displaced, f)
+	})
+	return own || !had && byOthers
 }
 
-func hasTable(s state.State, index int, role state.Role) bool {
-	return slices.ContainsFunc(s.NICs, func(n state.NIC) bool { return n.Index == index && n.Role == role && len(n.Tables) > 0 })
+func hasTable(s state.State, index int, role state.Role, f fib.Family) bool {
+	return slices.ContainsFunc(s.NICs, func(n state.NIC) bool {
+		return n.Index == index && n.Role == role && slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) })
+	})
 }
 
 // mainChanges leads main's defaults to what is decided: what comes is there before anything

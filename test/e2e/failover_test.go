@@ -207,3 +207,30 @@ func TestLostRuleIsRepaired(t *testing.T) {
 		t.Errorf("only %d rules of ours were found", deleted)
 	}
 }
+
+// TestYieldsWithoutSource: IPAM gave the NIC no IPv6 address, and it has one, and a default route,
+// all the same. That default yields, too, and its address keeps its way.
+func TestYieldsWithoutSource(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, eth0, net1)
+	before := b.pod.NS.Snapshot(t).Sorted()
+	ipv4 := net1
+	ipv4.addresses, ipv4.gateways = net1.addresses[:1], net1.gateways[:1]
+	for _, wish := range []string{"yield", "take"} {
+		a := b.attach(ipv4, netlab.Object{"mainDefault": wish})
+		a.must(t, "ADD")
+		a.must(t, "CHECK")
+		from := netip.MustParsePrefix(net1.addresses[1]).Addr().String()
+		way := b.pod.NS.IP(t, "-6", "route", "get", "2001:db8:ffff::1", "from", from)
+		if !strings.Contains(way, "dev net1") || !strings.Contains(way, net1.gateways[1]) {
+			t.Errorf("%s: what its IPv6 address sends leaves by\n%s", wish, way)
+		}
+		owner := map[string]string{"yield": "eth0", "take": "net1"}[wish]
+		if main := b.pod.NS.IP(t, "-6", "route", "show", "default"); strings.Count(main, "dev") != 1 || !strings.Contains(main, owner) {
+			t.Errorf("%s: main's IPv6 default is\n%s", wish, main)
+		}
+		a.must(t, "DEL")
+		assertSame(t, "ADD and DEL changed the pod", before, b.pod.NS.Snapshot(t).Sorted())
+		assertNoFiles(t, b.dataDir)
+	}
+}
