@@ -397,7 +397,7 @@ func TestReplyNICChanges(t *testing.T) {
 	compare(t, "CHECK after it left", nil, p.deviations(a))
 	compare(t, "warnings", []string{
 		`no source covers the address 2001:db8:1::5 of eth0: its traffic goes by the main table; list it, or its prefix, in "sources"`,
-		`the address 10.20.30.5 came after ADD: while main has no default its traffic may leave by another NIC; ADD again refuses that`,
+		`no rule refuses what 10.20.30.5 sends while main has no default: it may leave by another NIC; ADD again adds it`,
 	}, plan.Warnings(p.check(a)))
 }
 

@@ -345,7 +345,7 @@ func Warnings(in Input) []string {
 	seen := setOf(in.Seen.Rules)
 	for _, r := range together(in) {
 		if state.IsGuard(r) && !seen[r] {
-			out = append(out, fmt.Sprintf("the address %s came after ADD: while main has no default its traffic may leave by another NIC; ADD again refuses that", r.From.Addr()))
+			out = append(out, fmt.Sprintf("no rule refuses what %s sends while main has no default: it may leave by another NIC; ADD again adds it", r.From.Addr()))
 		}
 	}
 	return out

@@ -426,7 +426,7 @@ func TestWarnings(t *testing.T) {
 			pod:        dualPod,
 			attachment: attachment{prev: dualResult},
 			later:      []laterAddress{{"eth0", "10.244.0.77/24"}, {"eth0", "2001:db8:1::77/64"}, {"eth0", "fe80::77/64"}, {"lo", "10.99.0.1/32"}},
-			want:       []string{`the address 10.244.0.77 came after ADD: while main has no default its traffic may leave by another NIC; ADD again refuses that`},
+			want:       []string{`no rule refuses what 10.244.0.77 sends while main has no default: it may leave by another NIC; ADD again adds it`},
 		},
 		{
 			name:       "but not where no NIC has yielded",
