@@ -35,6 +35,7 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 	a := k.attached[s.NIC]
 	k.was = a
 	killed := call.ExitCode < 0
+	k.age(s)
 	switch s.Verb {
 	case walk.Add:
 		return k.added(s, call, killed)
@@ -47,12 +48,13 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 			return "DEL failed", call.String()
 		default:
 			delete(k.attached, s.NIC)
+			k.order = slices.DeleteFunc(k.order, func(name string) bool { return name == s.NIC })
 		}
 	case walk.Check, walk.GC:
 		if k.pod.was.diff(k.pod.is) != "" {
 			return string(s.Verb) + " changed the pod", k.pod.was.diff(k.pod.is)
 		}
-	case walk.Flush, walk.Lose, walk.Damage:
+	case walk.Flush, walk.Lose, walk.Damage, walk.Afresh:
 	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
 		for _, l := range k.w.Lines(s, k.pod.names) {
 			if strings.Contains(l.Text, "/disable_ipv6=1") { // addresses go, and routes with them
@@ -104,7 +106,8 @@ func (k *walker) added(s walk.Step, call netlab.Invocation, killed bool) (what, 
 			k.attached[s.NIC] = &attached{index: d.index}
 		}
 		a := k.attached[s.NIC]
-		a.conf, a.killed = s.Config, true
+		k.arrange(s.NIC, s.Config)
+		a.conf, a.killed, a.stale = s.Config, true, true
 	case call.ExitCode != 0:
 		if changes := k.pod.was.diff(k.pod.is); changes != "" {
 			return "ADD failed and changed the pod", changes + call.String()
@@ -120,6 +123,7 @@ func (k *walker) added(s walk.Step, call netlab.Invocation, killed bool) (what, 
 	case !d.up:
 		return "ADD by a NIC that is down succeeded", call.String()
 	default:
+		k.arrange(s.NIC, s.Config)
 		k.attached[s.NIC] = &attached{conf: s.Config, index: d.index, spoiled: !complete}
 		return k.taken(s.NIC)
 	}
@@ -291,7 +295,7 @@ func (s *routing) diff(later *routing) string {
 			fmt.Fprintf(&out, "another order, or number:\n- %s\n+ %s\n", shorts(a[i:min(i+1, len(a))]), shorts(b[i:min(i+1, len(b))]))
 		}
 	}
-	compare(s.rules, later.rules)
+	compare(facts(s.rules, func(r rule) fact { return r.fact }), facts(later.rules, func(r rule) fact { return r.fact }))
 	compare(facts(s.routes, func(r route) fact { return r.fact }), facts(later.routes, func(r route) fact { return r.fact }))
 	compare(facts(s.addresses, func(a configured) fact { return a.fact }), facts(later.addresses, func(a configured) fact { return a.fact }))
 	compare(facts(s.devices, func(d device) fact { return d.fact }), facts(later.devices, func(d device) fact { return d.fact }))
@@ -616,7 +620,7 @@ func (k *walker) noneOfOurs() (what, details string) {
 	var left []fact
 	for _, r := range k.pod.is.rules {
 		if r.ours {
-			left = append(left, r)
+			left = append(left, r.fact)
 		}
 	}
 	for _, r := range k.pod.is.routes {

@@ -122,13 +122,22 @@ type fact struct {
 	// short is for people, whole for comparing.
 	short, whole string
 	ours         bool
+	// table is that of a route, or the one that a rule leads to; anywhere is whole without it.
+	table    uint32
+	anywhere string
+}
+
+// rule is a fact, and what it asks for.
+type rule struct {
+	fact
+	from netip.Prefix // not valid: anything
+	oif  string
 }
 
 // route is a fact, and what there is to know of it.
 type route struct {
 	fact
 	four     bool
-	table    uint32
 	protocol uint8
 	kind     uint8
 	metric   uint32
@@ -164,7 +173,7 @@ type configured struct {
 
 // routing is what routing in a namespace depends on.
 type routing struct {
-	rules     []fact
+	rules     []rule
 	routes    []route
 	addresses []configured
 	devices   []device
@@ -194,10 +203,17 @@ func (o observer) readRules(s *routing) error {
 			return err
 		}
 		for _, m := range rules {
-			f := fact{whole: m.text(m.header), ours: slices.Equal(m.attrs[fraProtocol], []byte{protocolNumber})}
+			f := fact{
+				whole: m.text(m.header), ours: slices.Equal(m.attrs[fraProtocol], []byte{protocolNumber}),
+				table: u32(m.attrs[unix.FRA_TABLE]), anywhere: m.text(withoutTable(m.header), unix.FRA_TABLE),
+			}
 			f.short = fmt.Sprintf("rule priority %d from %v/%d table %d: %s", u32(m.attrs[unix.FRA_PRIORITY]),
 				ipFrom(m.attrs[unix.FRA_SRC]), m.header[2], u32(m.attrs[unix.FRA_TABLE]), f.whole)
-			s.rules = append(s.rules, f)
+			r := rule{fact: f, oif: string(bytes.TrimRight(m.attrs[unix.FRA_OIFNAME], "\x00"))}
+			if from, ok := m.attrs[unix.FRA_SRC]; ok {
+				r.from = netip.PrefixFrom(ipFrom(from), int(m.header[2]))
+			}
+			s.rules = append(s.rules, r)
 		}
 	}
 	return nil
@@ -221,11 +237,19 @@ func (o observer) readRoutes(s *routing) error {
 	return nil
 }
 
+// withoutTable is a header of a rule or route without the number of its table, which stands at
+// the same place in both (fib_rule_hdr, rtmsg).
+func withoutTable(header []byte) []byte {
+	h := slices.Clone(header)
+	h[4] = 0
+	return h
+}
+
 func decodeRoute(m netlinkMessage) route {
 	h := m.header
 	r := route{
-		four: h[0] == unix.AF_INET, table: uint32(h[4]), protocol: h[5], kind: h[7], metric: u32(m.attrs[unix.RTA_PRIORITY]),
-		fact: fact{ours: h[5] == protocolNumber},
+		four: h[0] == unix.AF_INET, protocol: h[5], kind: h[7], metric: u32(m.attrs[unix.RTA_PRIORITY]),
+		fact: fact{ours: h[5] == protocolNumber, table: uint32(h[4])},
 	}
 	if t, ok := m.attrs[unix.RTA_TABLE]; ok {
 		r.table = u32(t)
@@ -256,6 +280,7 @@ func decodeRoute(m netlinkMessage) route {
 	// What the flags say of hops, but for onlink, is up to the carrier.
 	header := slices.Concat(h[:8], []byte{h[8] & unix.RTNH_F_ONLINK})
 	r.whole = m.text(header, unix.RTA_CACHEINFO, unix.RTA_MULTIPATH) + strings.Join(texts, ", ")
+	r.anywhere = m.text(withoutTable(header), unix.RTA_CACHEINFO, unix.RTA_MULTIPATH, unix.RTA_TABLE) + strings.Join(texts, ", ")
 	r.short = fmt.Sprintf("route %v %s metric %d src %v proto %d type %d table %d", r.dst, strings.Join(texts, ", "),
 		u32(m.attrs[unix.RTA_PRIORITY]), ipFrom(m.attrs[unix.RTA_PREFSRC]), r.protocol, r.kind, r.table)
 	return r

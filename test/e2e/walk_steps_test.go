@@ -23,8 +23,10 @@ type walker struct {
 	dataDir   string
 	pod, twin walkPod
 
-	// attached are the attachments whose DEL has not come, by NIC.
+	// attached are the attachments whose DEL has not come, by NIC; order is that in which they
+	// came, or came to take main.
 	attached map[string]*attached
+	order    []string
 	// written are the devices whose rp_filter somebody else has written while
 	// attachments were there.
 	written map[string]bool
@@ -60,6 +62,8 @@ type attached struct {
 	// rival: another NIC, which may have its table from this attachment (take), was
 	// down or lost an address.
 	rival bool
+	// stale: something has happened since its ADD that the next one may see.
+	stale bool
 }
 
 // sound reports whether everything has to be as configured.
@@ -74,15 +78,15 @@ func newWalker(t testing.TB, site *walkSite, w walk.Walk) *walker {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	k.dataDir = filepath.Join(dir, "data")
-	k.pod, k.twin = k.newPod("pod"), k.newPod("twin")
+	k.pod, k.twin = k.newPod("pod", k.dataDir), k.newPod("twin", filepath.Join(dir, "afresh"))
 	return k
 }
 
-func (k *walker) newPod(role string) walkPod {
+func (k *walker) newPod(role, dataDir string) walkPod {
 	k.t.Helper()
 	ns := netlab.New(k.t, role)
 	p := walkPod{names: walk.Names{
-		Pod: ns.Name, Wire: k.site.wire.Name, End: fmt.Sprintf("%c%dx", role[0], k.site.walks), Netns: ns.Path, DataDir: k.dataDir,
+		Pod: ns.Name, Wire: k.site.wire.Name, End: fmt.Sprintf("%c%dx", role[0], k.site.walks), Netns: ns.Path, DataDir: dataDir,
 	}}
 	socket, err := newRTNL(ns)
 	if err != nil {
@@ -113,6 +117,8 @@ func (k *walker) step(s walk.Step) (what, details string) {
 	switch s.Verb {
 	case walk.Add, walk.Del, walk.Check:
 		call = k.call(s)
+	case walk.Afresh:
+		return k.afresh()
 	case walk.GC:
 		if call = k.collect(); call.ExitCode != 0 {
 			return "GC failed", call.String()
@@ -255,11 +261,16 @@ func ipBatch(t testing.TB, ns *netlab.NS, lines []walk.Line) string {
 // call runs symroute for a NIC. Verbs other than ADD get what the last ADD got.
 func (k *walker) call(s walk.Step) netlab.Invocation {
 	k.t.Helper()
+	return k.callIn(k.pod, s)
+}
+
+func (k *walker) callIn(p walkPod, s walk.Step) netlab.Invocation {
+	k.t.Helper()
 	conf := s.Config
 	if a := k.attached[s.NIC]; a != nil && s.Verb != walk.Add {
 		conf = a.conf
 	}
-	stdin, env := k.w.Stdin(s, conf, k.pod.names), walk.Environ(s, k.pod.names)
+	stdin, env := k.w.Stdin(s, conf, p.names), walk.Environ(s, p.names)
 	if s.Kill == nil {
 		return k.site.node.RunPlugin(k.t, env, stdin)
 	}

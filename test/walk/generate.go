@@ -115,7 +115,7 @@ func (d *draw) step(s Step) {
 		if s.Kill == nil {
 			delete(d.attached, s.NIC)
 		}
-	case Foreign, Flush, Lose, Damage, Check, GC:
+	case Foreign, Flush, Lose, Damage, Afresh, Check, GC:
 	}
 	d.w.Steps = append(d.w.Steps, s)
 }
@@ -145,8 +145,10 @@ func (d *draw) something() {
 	}
 }
 
-// add attaches a NIC, which comes or comes up for it in most cases.
+// add attaches a NIC, which comes or comes up for it in most cases. Of an attachment that is
+// there the keys change.
 func (d *draw) add(n NIC, k *Kill) {
+	again := d.attached[n.Name]
 	switch {
 	case !d.there[n.Name]:
 		d.step(Step{Verb: Plug, NIC: n.Name})
@@ -154,6 +156,9 @@ func (d *draw) add(n NIC, k *Kill) {
 		d.step(Step{Verb: Up, NIC: n.Name, Back: d.chance(2)})
 	}
 	d.step(Step{Verb: Add, NIC: n.Name, Config: d.config(n), Kill: k})
+	if again || d.chance(4) {
+		d.step(Step{Verb: Afresh})
+	}
 }
 
 // del detaches it, and most often the NIC goes then, as a runtime does it.

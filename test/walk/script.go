@@ -68,7 +68,7 @@ func (w Walk) Lines(s Step, names Names) []Line {
 			lines = append(lines, n.routes()...)
 		}
 		return lines
-	case Foreign, Flush, Lose, Damage, Add, Del, Check, GC:
+	case Foreign, Flush, Lose, Damage, Afresh, Add, Del, Check, GC:
 	}
 	return nil
 }
@@ -253,6 +253,8 @@ func (w Walk) Script() string {
 			fmt.Fprintf(&b, "rm -f %s/*/*:%s:*.json\n", names.DataDir, s.NIC)
 		case Damage:
 			fmt.Fprintf(&b, "for f in %s/*/*:%s:*.json; do truncate -s $(($(stat -c %%s $f) / 2)) $f; done\n", names.DataDir, s.NIC)
+		case Afresh:
+			b.WriteString("# ADD of all attachments again; and then a pod like this one, where they are added for the first time\n")
 		case Plug, Unplug, Down, Up, Foreign:
 		}
 	}

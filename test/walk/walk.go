@@ -59,6 +59,10 @@ const (
 	Lose   Verb = "lose"   // the record
 	Damage Verb = "damage" // the record, half of which stays
 
+	// All attachments are added again if something has happened since, and the pod is compared
+	// with one to which they are added for the first time, with the keys that they have now.
+	Afresh Verb = "afresh"
+
 	Add   Verb = "ADD"
 	Del   Verb = "DEL"
 	Check Verb = "CHECK"

@@ -47,7 +47,7 @@ func TestNew(t *testing.T) {
 				if s.Kill == nil {
 					delete(attached, s.NIC)
 				}
-			case Foreign, Flush, Lose, Damage, Check, GC:
+			case Foreign, Flush, Lose, Damage, Afresh, Check, GC:
 			}
 		}
 		if len(attached) > 0 {
@@ -55,7 +55,7 @@ func TestNew(t *testing.T) {
 		}
 	}
 	for _, what := range []string{
-		"plug", "unplug", "down", "up", "foreign", "flush", "lose", "damage", "ADD", "DEL", "CHECK", "GC",
+		"plug", "unplug", "down", "up", "foreign", "flush", "lose", "damage", "afresh", "ADD", "DEL", "CHECK", "GC",
 		"kill at sendto", "kill at openat", "kill at write", "kill at renameat", "kill at unlinkat",
 		"rpFilter", "gateways", "mainDefault", "arp", "viaMain", "noGateway", "sources", "routes", "table", "priority", "lvs",
 		"requireGateway", "checkDestinations", "verify", "interfaces",
