@@ -63,6 +63,11 @@ func (k *walker) afresh() (what, details string) {
 			return what, details
 		}
 	}
+	for _, d := range k.twin.is.devices {
+		if d.keepAddr != 0 { // see mirrorKeepAddr
+			k.keepAddr(d.name, 0)
+		}
+	}
 	defer func() { k.twin.was, k.twin.is = k.twin.is, k.look(k.twin) }()
 	for _, name := range k.order {
 		call := k.callIn(k.twin, walk.Step{Verb: walk.Add, NIC: name, Config: k.attached[name].conf})

@@ -76,7 +76,7 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 		if !there || d.index != a.index || !d.up {
 			a.cut = true
 		}
-		a.spoiled = a.spoiled || !k.hasAddresses(name)
+		a.spoiled = a.spoiled || !k.hasAddresses(name) || !k.othersThere(a)
 		a.rival = a.rival || k.rivalsLost(name)
 	}
 	for _, d := range k.pod.is.devices {
@@ -112,7 +112,7 @@ func (k *walker) added(s walk.Step, call netlab.Invocation, killed bool) (what, 
 		if changes := k.pod.was.diff(k.pod.is); changes != "" {
 			return "ADD failed and changed the pod", changes + call.String()
 		}
-		if there && d.up && complete && !k.ambiguous(s.NIC, s.Config) {
+		if there && d.up && complete && !k.ambiguous(s.NIC, s.Config) && !k.refusable(s) {
 			return "ADD failed with code " + codeOf(call), call.String()
 		}
 	case !there:
@@ -124,10 +124,82 @@ func (k *walker) added(s walk.Step, call netlab.Invocation, killed bool) (what, 
 		return "ADD by a NIC that is down succeeded", call.String()
 	default:
 		k.arrange(s.NIC, s.Config)
-		k.attached[s.NIC] = &attached{conf: s.Config, index: d.index, spoiled: !complete}
+		k.attached[s.NIC] = &attached{conf: s.Config, index: d.index, spoiled: !complete, wants: k.wants(s), replies: k.repliesOf(s)}
 		return k.taken(s.NIC)
 	}
 	return "", ""
+}
+
+// wants are the modes that an ADD sets, by the index of the device.
+func (k *walker) wants(s walk.Step) map[int]int {
+	out := map[int]int{}
+	modes := s.Modes()
+	modes[s.NIC] = s.Config["rpFilter"]
+	for name, mode := range modes {
+		if d, there := k.pod.is.device(name); there && modeOf(mode) >= 0 {
+			out[d.index] = modeOf(mode)
+		}
+	}
+	return out
+}
+
+// repliesOf is the index of the NIC by which replies leave.
+func (k *walker) repliesOf(s walk.Step) int {
+	name := s.ReplyBy()
+	if name == "" {
+		name = s.NIC
+	}
+	d, _ := k.pod.is.device(name)
+	return d.index
+}
+
+// refusable reports whether another device than the NIC is a reason to refuse an ADD: one that
+// it names is not there or down, or two attachments want different modes of one.
+func (k *walker) refusable(s walk.Step) bool {
+	for name := range s.Modes() {
+		if _, there := k.pod.is.device(name); !there {
+			return true
+		}
+	}
+	if by := s.ReplyBy(); by != "" {
+		if d, there := k.pod.is.device(by); !there || !d.up {
+			return true
+		}
+	}
+	mine := k.wants(s)
+	for name, a := range k.attached {
+		if name == s.NIC {
+			continue
+		}
+		theirs := a.wants
+		if a.killed { // then it is one of two
+			theirs = k.wants(walk.Step{NIC: name, Config: a.conf})
+		}
+		for index, mode := range mine {
+			if o, ok := theirs[index]; ok && o != mode {
+				return true
+			}
+			if o, ok := a.wants[index]; ok && o != mode {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// othersThere reports whether the other devices of an attachment are as they were.
+func (k *walker) othersThere(a *attached) bool {
+	there := func(index int) bool {
+		return slices.ContainsFunc(k.pod.is.devices, func(d device) bool { return d.index == index })
+	}
+	for index := range a.wants {
+		if !there(index) {
+			return false
+		}
+	}
+	name := k.pod.is.nameOf(a.replies)
+	d, _ := k.pod.is.device(name)
+	return a.killed || a.replies == 0 || a.replies == a.index || name != "" && d.up && k.hasAddresses(name)
 }
 
 // taken looks, right after an ADD, whether the pod's own traffic leaves by the NIC
@@ -192,8 +264,10 @@ func (k *walker) ambiguous(name string, conf map[string]any) bool {
 }
 
 // wantedMode is the effective rp_filter that a configuration asks for; -1: none.
-func wantedMode(conf map[string]any) int {
-	switch mode := conf["rpFilter"]; mode {
+func wantedMode(conf map[string]any) int { return modeOf(conf["rpFilter"]) }
+
+func modeOf(mode any) int {
+	switch mode {
 	case nil, "loose":
 		return 2
 	case "strict":
@@ -373,7 +447,7 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 	if got, want := max(all(k.pod, "rp_filter"), def(k.pod, "rp_filter")), max(all(k.twin, "rp_filter"), def(k.twin, "rp_filter")); got != want {
 		return "rp_filter of devices to come differs from the twin", fmt.Sprintf("got %d, want %d", got, want)
 	}
-	servers, unsure, loopback := 0, 0, false
+	servers, unsure := 0, 0
 	for _, a := range k.attached {
 		if a.conf["lvs"] != nil {
 			servers++
@@ -381,7 +455,6 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 		if a.killed {
 			unsure++
 		}
-		loopback = loopback || a.conf["interfaces"] != nil
 	}
 	for _, d := range k.pod.is.devices {
 		o, ok := k.twin.is.device(d.name)
@@ -396,8 +469,10 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 			want = wantedMode(a.conf)
 		}
 		sure := !k.written[d.name]
-		if d.loopback && loopback {
-			want, sure = 2, unsure == 0
+		for _, a := range k.attached {
+			if mode, ok := a.wants[d.index]; ok {
+				want, sure = mode, sure && unsure == 0
+			}
 		}
 		if here && wantedMode(a.conf) >= 0 {
 			sure = !a.killed && !a.spoiled
@@ -449,8 +524,9 @@ func (k *walker) symmetric(walk.Step, netlab.Invocation) (what, details string) 
 			continue
 		}
 		for _, f := range k.flows(name, a) {
-			if w := k.pod.way(f.remote, f.local, 0); f.refused != (w.err != nil) || w.err == nil && (w.index != a.index || f.gateway.IsValid() && w.gateway != f.gateway) {
-				return "answers take another way", fmt.Sprintf("route get %v from %v: %v, want dev %d (%s) via %v, or if %t a refusal", f.remote, f.local, w, a.index, name, f.gateway, f.refused)
+			by := cmp.Or(f.by, a.index)
+			if w := k.pod.way(f.remote, f.local, 0); f.refused != (w.err != nil) || w.err == nil && (w.index != by || f.gateway.IsValid() && w.gateway != f.gateway) {
+				return "answers take another way", fmt.Sprintf("route get %v from %v: %v, want dev %d (%s) via %v, or if %t a refusal", f.remote, f.local, w, by, k.pod.is.nameOf(by), f.gateway, f.refused)
 			}
 			if f.refused {
 				continue
@@ -468,6 +544,7 @@ func (k *walker) symmetric(walk.Step, netlab.Invocation) (what, details string) 
 type flow struct {
 	local, remote, gateway netip.Addr
 	refused                bool
+	by                     int // the NIC that answers leave by; 0: the attachment's
 }
 
 // flows are those of an attachment that everybody can tell the right answer for.
@@ -497,8 +574,16 @@ func (k *walker) flows(name string, a *attached) []flow {
 		netip.MustParseAddr(fmt.Sprintf("10.210.%d.1", i)), netip.MustParseAddr(fmt.Sprintf("2001:db8:210:%x::1", i)),
 	} {
 		wanted := a.conf["sources"] != nil && !isVIP(vip) || a.conf["lvs"] != nil && isVIP(vip)
-		if wanted && oneExit(n, vip.Is4()) && a.conf["gateways"] == nil && k.pod.is.has(vip, 0) {
-			out = append(out, flow{local: vip, remote: offLink(vip.Is4())})
+		by := n
+		if isVIP(vip) && a.replies != a.index {
+			by, _ = k.w.NIC(k.pod.is.nameOf(a.replies))
+		}
+		if wanted && oneExit(by, vip.Is4()) && a.conf["gateways"] == nil && k.pod.is.has(vip, 0) {
+			f := flow{local: vip, remote: offLink(vip.Is4())}
+			if isVIP(vip) {
+				f.by = a.replies
+			}
+			out = append(out, f)
 		}
 	}
 	return out

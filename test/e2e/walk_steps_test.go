@@ -52,6 +52,10 @@ type walkPod struct {
 type attached struct {
 	conf  map[string]any
 	index int // of the NIC that ADD saw
+	// wants are the modes of rp_filter that it has set, by index.
+	wants map[int]int
+	// replies is the index of the NIC that replies of a real server leave by.
+	replies int
 	// killed: an ADD or DEL did not end, and anything may be.
 	killed bool
 	// cut: the NIC was down or has gone since, and CHECK has to say so.
@@ -172,9 +176,14 @@ func (k *walker) mirrorKeepAddr() {
 	k.t.Helper()
 	for _, d := range k.pod.is.devices {
 		if o, ok := k.twin.is.device(d.name); ok && d.six && o.keepAddr != d.keepAddr {
-			k.twin.ns.SetSysctl(k.t, fmt.Sprintf("net/ipv6/conf/%s/keep_addr_on_down=%d", d.name, d.keepAddr))
+			k.keepAddr(d.name, d.keepAddr)
 		}
 	}
+}
+
+func (k *walker) keepAddr(device string, value int) {
+	k.t.Helper()
+	k.twin.ns.SetSysctl(k.t, fmt.Sprintf("net/ipv6/conf/%s/keep_addr_on_down=%d", device, value))
 }
 
 // observe looks at both, when the kernel is done with them.

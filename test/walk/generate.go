@@ -289,13 +289,37 @@ func (d *draw) config(n NIC) map[string]any {
 	if d.chance(8) {
 		conf["verify"] = false
 	}
-	if d.chance(8) { // always there, and nobody's attachment
-		conf["interfaces"] = map[string]any{"lo": map[string]any{"rpFilter": "loose"}}
+	if d.chance(6) {
+		conf["interfaces"] = d.interfaces(n)
 	}
 	if d.chance(6) {
-		conf["lvs"] = map[string]any{"mode": "dr", "vips": vipsOf(n, i)}
+		conf["lvs"] = d.realServer(n, i, conf)
 	}
 	return conf
+}
+
+// interfaces are modes for lo, which is nobody's attachment, or for another NIC, whose own
+// attachment may want another one.
+func (d *draw) interfaces(n NIC) map[string]any {
+	other := pick(d, d.w.NICs...)
+	if other.Name == n.Name || !d.there[other.Name] {
+		return map[string]any{"lo": map[string]any{"rpFilter": "loose"}}
+	}
+	return map[string]any{other.Name: map[string]any{"rpFilter": pick[any](d, "loose", "loose", "off", 2, 0, "keep")}}
+}
+
+// realServer is one whose replies leave by the NIC itself or, unless that is forbidden, by
+// another one.
+func (d *draw) realServer(n NIC, i int, conf map[string]any) map[string]any {
+	lvs := map[string]any{"mode": "dr", "vips": vipsOf(n, i)}
+	by := pick(d, d.w.NICs...)
+	switch conf["rpFilter"] {
+	case nil, "loose", "off", 0, 2:
+		if by.Name != n.Name && d.up[by.Name] && conf["requireGateway"] == nil && conf["checkDestinations"] == nil {
+			lvs["replyBy"] = by.Name
+		}
+	}
+	return lvs
 }
 
 // gatewaysOf are such as serve the first address of each family.

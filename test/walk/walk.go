@@ -125,6 +125,23 @@ func (n NIC) Has(four bool) bool {
 	return slices.ContainsFunc(n.Addresses, func(a Address) bool { return a.Prefix.Addr().Is4() == four })
 }
 
+// ReplyBy is the NIC that the replies of a real server leave by, where it is another one.
+func (s Step) ReplyBy() string {
+	lvs, _ := s.Config["lvs"].(map[string]any)
+	by, _ := lvs["replyBy"].(string)
+	return by
+}
+
+// Modes are the modes that a configuration wants of other devices, by name.
+func (s Step) Modes() map[string]any {
+	out := map[string]any{}
+	interfaces, _ := s.Config["interfaces"].(map[string]any)
+	for name, settings := range interfaces {
+		out[name] = settings.(map[string]any)["rpFilter"]
+	}
+	return out
+}
+
 // clone copies what a shorter walk may change.
 func (w Walk) clone() Walk {
 	w.NICs = slices.Clone(w.NICs)

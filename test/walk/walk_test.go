@@ -30,6 +30,14 @@ func TestNew(t *testing.T) {
 			for key := range s.Config {
 				met[key]++
 			}
+			if s.ReplyBy() != "" {
+				met["replyBy"]++
+			}
+			for name := range s.Modes() {
+				if name != "lo" {
+					met["interfaces of NICs"]++
+				}
+			}
 			switch s.Verb {
 			case Plug:
 				if there[s.NIC] {
@@ -58,7 +66,7 @@ func TestNew(t *testing.T) {
 		"plug", "unplug", "down", "up", "foreign", "flush", "lose", "damage", "afresh", "ADD", "DEL", "CHECK", "GC",
 		"kill at sendto", "kill at openat", "kill at write", "kill at renameat", "kill at unlinkat",
 		"rpFilter", "gateways", "mainDefault", "arp", "viaMain", "noGateway", "sources", "routes", "table", "priority", "lvs",
-		"requireGateway", "checkDestinations", "verify", "interfaces",
+		"requireGateway", "checkDestinations", "verify", "interfaces", "interfaces of NICs", "replyBy",
 	} {
 		if met[what] < 20 {
 			t.Errorf("%q happens %d times in 500 walks", what, met[what])
