@@ -44,7 +44,7 @@ func (k *walker) arrange(name string, conf map[string]any) {
 // twin, which lives the same life, gets the same attachments for the first time. They leave it
 // again as it was.
 func (k *walker) afresh() (what, details string) {
-	if len(k.order) == 0 || k.forgotten {
+	if len(k.order) == 0 || k.loss != nil {
 		return "", ""
 	}
 	for _, name := range k.order {
@@ -87,33 +87,37 @@ func (k *walker) afresh() (what, details string) {
 		return "ADD again has another outcome than ADD afresh", diff
 	}
 	left := k.look(k.twin)
-	before, after := k.twin.is.sorted(), left.sorted()
+	before, after := k.twin.is.withoutKept().sorted(), left.withoutKept().sorted()
 	if diff := before.diff(&after); diff != "" {
 		return "ADDs and DELs changed the twin", diff
 	}
 	return "", ""
 }
 
-// trait is one thing that attachments make of a pod: what it is, how it reads, and the NIC, if
-// any, that lost main to them and that it is for.
-type trait struct{ is, shows, displaced string }
+// trait is one thing that attachments make of a pod: what it is, how it reads, and which NIC it is
+// for if that is not the attachment's own: one that lost main to it, or that replies leave by.
+type trait struct{ is, shows, other string }
 
 // portrait is all that attachments make of a pod, with names in place of the numbers of tables,
 // without what depends on the order of its life (IPv4 defaults of one metric).
 func (k *walker) portrait(p walkPod, s *routing) []trait {
 	k.t.Helper()
 	records := k.records(p)
-	tables, losers := map[uint32]string{}, map[string]string{}
+	tables, others := map[uint32]string{}, map[string]string{}
 	for _, name := range k.order {
 		for _, n := range records[name].State.NICs {
 			for i, t := range n.Tables {
 				tables[t.Number] = fmt.Sprintf("%d of %s, %s", i, n.Name, n.Role)
+				if n.Role == "attached" {
+					continue
+				}
+				others[tables[t.Number]] = n.Name
 				if n.Role != "displaced" {
 					continue
 				}
-				losers[tables[t.Number]], losers[n.Name] = n.Name, n.Name
+				others[n.Name] = n.Name
 				for _, source := range t.Sources {
-					losers[source.Prefix] = n.Name
+					others[source.Prefix] = n.Name
 				}
 			}
 		}
@@ -126,7 +130,7 @@ func (k *walker) portrait(p walkPod, s *routing) []trait {
 		}
 		x := trait{is: f.anywhere + " in table " + table, shows: f.short}
 		for _, about := range append(abouts, table) {
-			x.displaced = cmp.Or(x.displaced, losers[about])
+			x.other = cmp.Or(x.other, others[about])
 		}
 		out = append(out, x)
 	}
@@ -159,34 +163,36 @@ func (k *walker) portrait(p walkPod, s *routing) []trait {
 	slices.SortFunc(out, func(a, b trait) int { return strings.Compare(a.is, b.is) })
 	// Several may give one NIC a table: the latest that takes main, and one that another gave
 	// before it. One is as good as two.
-	return slices.CompactFunc(out, func(a, b trait) bool { return a.is == b.is && a.displaced != "" })
+	return slices.CompactFunc(out, func(a, b trait) bool { return a.is == b.is && a.other != "" })
 }
 
 // remembered is the part of a record that depends neither on what was before nor on what came
 // since. That its rules and routes are the kernel's CHECK says, and DEL, which takes them all.
 type remembered struct {
-	IfName string
-	State  struct {
-		NICs []struct {
-			Name, Role string
-			Tables     []struct {
-				Number  uint32
-				Sources []struct {
-					Prefix, Subnet string
-					Exit           []string
-				}
+	IfName  string
+	State   rememberedState
+	Earlier []rememberedState
+	Lost    bool
+}
+
+type rememberedState struct {
+	NICs []struct {
+		Name, Role string
+		Tables     []struct {
+			Number  uint32
+			Sources []struct {
+				Prefix, Subnet string
+				Exit           []string
 			}
 		}
-		Settings map[string]struct{ Wants, Least json.RawMessage }
-		Main     struct {
-			Wish string
-			NICs json.RawMessage
-			Made []string
-		}
-		LVS json.RawMessage
 	}
-	Earlier []json.RawMessage
-	Lost    bool
+	Settings map[string]struct{ Wants, Least json.RawMessage }
+	Main     struct {
+		Wish string
+		NICs json.RawMessage
+		Made []string
+	}
+	LVS json.RawMessage
 }
 
 func (r remembered) lines() []string {
@@ -194,7 +200,7 @@ func (r remembered) lines() []string {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, n := range r.State.NICs {
 		for i, t := range n.Tables {
-			if n.Role != "displaced" {
+			if n.Role == "attached" {
 				add("%s, %s: sources of table %d: %v", n.Name, n.Role, i, t.Sources)
 			}
 		}
@@ -232,13 +238,13 @@ func (k *walker) records(p walkPod) map[string]remembered {
 	return out
 }
 
-// difference lists what only one of two portraits has, or has more often. Of a NIC that lost main
-// and has an attachment itself it does not matter whether another one gave it a table, too: that
-// depends on which came first.
+// difference lists what only one of two portraits has, or has more often. Of a NIC that has an
+// attachment itself it does not matter whether another one gave it a table, too, or what is in that:
+// it depends on which came first.
 func (k *walker) difference(want, got []trait) string {
 	var out strings.Builder
 	only := func(sign string, x trait) {
-		if k.attached[x.displaced] == nil {
+		if k.attached[x.other] == nil {
 			fmt.Fprintf(&out, "%s %s\n", sign, x.shows)
 		}
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -21,7 +22,7 @@ func (k *walker) judge(s walk.Step, call netlab.Invocation) (what, details strin
 		return "a panic", call.String()
 	}
 	for _, rule := range []func(walk.Step, netlab.Invocation) (string, string){
-		k.ended, k.foreignUntouched, k.mainKeepsDefaults, k.settingsHold, k.symmetric, k.checksAgree, k.nothingLeft,
+		k.ended, k.foreignUntouched, k.mainKeepsDefaults, k.settingsHold, k.symmetric, k.checksAgree, k.withoutRecord, k.nothingLeft,
 	} {
 		if what, details := rule(s, call); what != "" {
 			return what, details
@@ -284,8 +285,8 @@ func modeOf(mode any) int {
 // foreignUntouched holds what is not symroute's to what the twin has. Defaults of
 // main are another matter.
 func (k *walker) foreignUntouched(walk.Step, netlab.Invocation) (what, details string) {
-	got, want := k.pod.is.foreign().sorted(), k.twin.is.foreign().sorted()
-	if len(k.attached) > 0 || len(k.lost) > 0 || k.forgotten { // then see nothingLeft
+	got, want := k.pod.is.foreign(k.twin.is).sorted(), k.twin.is.foreign(k.twin.is).sorted()
+	if len(k.attached) > 0 || len(k.lost) > 0 || k.loss != nil { // then see nothingLeft
 		got.routes, want.routes = withoutDefaults(got.routes), withoutDefaults(want.routes)
 	}
 	if diff := want.diff(&got); diff != "" {
@@ -295,16 +296,17 @@ func (k *walker) foreignUntouched(walk.Step, netlab.Invocation) (what, details s
 }
 
 // foreign leaves out what is ours, and VIPs with the routes that the kernel makes of
-// them.
-func (s *routing) foreign() routing {
+// them. What the twin has of ours others have made in our name.
+func (s *routing) foreign(twin *routing) routing {
+	forged := twin.wholes()
 	f := routing{}
 	for _, r := range s.rules {
-		if !r.ours {
+		if !r.ours || forged[r.whole] {
 			f.rules = append(f.rules, r)
 		}
 	}
 	for _, r := range s.routes {
-		if !r.ours && !isVIP(r.dst.Addr()) {
+		if (!r.ours || forged[r.whole]) && !isVIP(r.dst.Addr()) {
 			f.routes = append(f.routes, r)
 		}
 	}
@@ -319,6 +321,31 @@ func (s *routing) foreign() routing {
 
 func isVIP(ip netip.Addr) bool {
 	return slices.ContainsFunc(walk.VIPs(), func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// wholes are the rules and routes that bear our protocol.
+func (s *routing) wholes() map[string]bool {
+	out := map[string]bool{}
+	for _, r := range s.rules {
+		out[r.whole] = r.ours
+	}
+	for _, r := range s.routes {
+		out[r.whole] = r.ours
+	}
+	return out
+}
+
+// withoutKept is the state without what stays as long as others have rules in our name: the anchor
+// of a "goto", and the refusals of a fallback to a table that no record knows.
+func (s routing) withoutKept() routing {
+	kept := func(r rule) bool {
+		return r.ours && slices.ContainsFunc(s.rules, func(o rule) bool {
+			isGoto, isFallback := o.action == unix.FR_ACT_GOTO, o.action == unix.FR_ACT_TO_TBL && o.priority >= 49999
+			return o.ours && o.four == r.four && (isGoto && r.action == unix.FR_ACT_NOP || isFallback && r.priority == 49998)
+		})
+	}
+	s.rules = slices.DeleteFunc(slices.Clone(s.rules), kept)
+	return s
 }
 
 // sorted is the state without what the order of main's defaults of one metric says: one that
@@ -411,12 +438,19 @@ func (k *walker) mainKeepsDefaults(s walk.Step, call netlab.Invocation) (what, d
 			})
 		}
 		whichever := func(hop) bool { return true }
+		if k.was != nil && k.was.lost { // what is ours by its protocol goes without a record, too
+			whichever = func(h hop) bool {
+				return slices.ContainsFunc(k.twin.is.routes, func(r route) bool {
+					return r.four == four && r.defaultOfMain() && slices.Contains(r.hops, h)
+				})
+			}
+		}
 		kept := func(h hop) bool { return !k.lost[k.twin.is.nameOf(h.index)] }
 		switch {
 		case has(k.pod.is, whichever):
 		case has(k.pod.was, whichever) && has(k.twin.is, whichever):
 			return "the only default of main was taken away", fmt.Sprintf("IPv4 %t\n%s", four, k.mains())
-		case call.ExitCode == 0 && !unsure && has(k.twin.is, kept):
+		case call.ExitCode == 0 && !unsure && k.loss == nil && has(k.twin.is, kept):
 			return "main lacks a default that the twin has", fmt.Sprintf("IPv4 %t\n%s", four, k.mains())
 		}
 	}
@@ -439,12 +473,9 @@ func (k *walker) mains() string {
 // settingsHold compares device settings: effective rp_filter with the configuration,
 // or with the twin where nobody asked for anything, and those of ARP.
 func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details string) {
-	if k.forgotten {
-		return "", "" // they stay as they are
-	}
 	all := func(p walkPod, key string) int { return atoi(p.is.settings["ipv4/conf/all/"+key]) }
 	def := func(p walkPod, key string) int { return atoi(p.is.settings["ipv4/conf/default/"+key]) }
-	if got, want := max(all(k.pod, "rp_filter"), def(k.pod, "rp_filter")), max(all(k.twin, "rp_filter"), def(k.twin, "rp_filter")); got != want {
+	if got, want := max(all(k.pod, "rp_filter"), def(k.pod, "rp_filter")), max(all(k.twin, "rp_filter"), def(k.twin, "rp_filter")); got != want && k.loss == nil {
 		return "rp_filter of devices to come differs from the twin", fmt.Sprintf("got %d, want %d", got, want)
 	}
 	servers, unsure := 0, 0
@@ -461,10 +492,13 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 		if !ok {
 			continue // the comparison with the twin has said so
 		}
-		a := k.attached[d.name]
+		name, a := k.attachedAt(d.index)
 		got := max(all(k.pod, "rp_filter"), d.rpFilter)
 		want := max(all(k.twin, "rp_filter"), o.rpFilter)
-		here := a != nil && a.index == d.index
+		here := a != nil
+		if k.loss != nil && (!here || !a.sound() || a.lost) {
+			continue // it stays as it is
+		}
 		if here && wantedMode(a.conf) >= 0 {
 			want = wantedMode(a.conf)
 		}
@@ -489,17 +523,30 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 			wantARP[0], wantARP[1] = max(wantARP[0], 1), max(wantARP[1], 2)
 		}
 		wantKeep := 0
-		if n, _ := k.w.NIC(d.name); here && n.Has(false) && d.six {
+		if n, _ := k.w.NIC(name); here && n.Has(false) && d.six {
 			wantKeep = 1
 		}
 		if d.keepAddr != wantKeep && (!here || a.sound()) {
 			return "keep_addr_on_down is wrong", fmt.Sprintf("%s: got %d, want %d", d.name, d.keepAddr, wantKeep)
+		}
+		if k.loss != nil && a.conf["arp"] != "isolate" {
+			continue
 		}
 		if arp != wantARP && unsure == 0 && (!here || !a.cut) {
 			return "ARP settings are wrong", fmt.Sprintf("%s: arp_ignore, arp_announce, arp_filter are %v, want %v", d.name, arp, wantARP)
 		}
 	}
 	return "", ""
+}
+
+// attachedAt is the attachment of a device, whatever its name is now.
+func (k *walker) attachedAt(index int) (string, *attached) {
+	for name, a := range k.attached {
+		if a.index == index {
+			return name, a
+		}
+	}
+	return "", nil
 }
 
 func atoi(text string) int {
@@ -578,7 +625,8 @@ func (k *walker) flows(name string, a *attached) []flow {
 		if isVIP(vip) && a.replies != a.index {
 			by, _ = k.w.NIC(k.pod.is.nameOf(a.replies))
 		}
-		if wanted && oneExit(by, vip.Is4()) && a.conf["gateways"] == nil && k.pod.is.has(vip, 0) {
+		known := by.Name == n.Name || by.Defaults // what IPAM said of another NIC it does not know
+		if wanted && known && oneExit(by, vip.Is4()) && a.conf["gateways"] == nil && k.pod.is.has(vip, 0) {
 			f := flow{local: vip, remote: offLink(vip.Is4())}
 			if isVIP(vip) {
 				f.by = a.replies
@@ -615,11 +663,15 @@ func inside(routes []netip.Prefix, four bool) netip.Addr {
 func (k *walker) checksAgree(walk.Step, netlab.Invocation) (what, details string) {
 	for _, n := range k.w.NICs {
 		a := k.attached[n.Name]
-		if a == nil || a.killed || a.spoiled && !a.cut {
+		if a == nil || !a.lost && (a.killed || a.spoiled && !a.cut) {
 			continue
 		}
 		call := k.call(walk.Step{Verb: walk.Check, NIC: n.Name})
+		_, there := k.pod.is.device(n.Name)
 		switch {
+		case a.lost && there && !bytes.Contains(call.Stdout, []byte("nothing is remembered of it")):
+			return "CHECK does not miss the record", call.String()
+		case a.lost:
 		case panicked(call):
 			return "a panic", call.String()
 		case a.cut && call.ExitCode == 0:
@@ -664,10 +716,10 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 	if len(k.attached) > 0 || s.Verb != walk.Del || call.ExitCode < 0 {
 		return "", ""
 	}
-	if k.forgotten {
-		return k.noneOfOurs()
+	if k.loss != nil {
+		return k.allButLost()
 	}
-	got, want := k.pod.is.sorted(), k.twin.is.sorted()
+	got, want := k.pod.is.withoutKept().sorted(), k.twin.is.withoutKept().sorted()
 	if diff := want.diff(&got); diff != "" {
 		if why := k.excuse(); why != "" {
 			k.over = true
@@ -698,35 +750,11 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 	return "", ""
 }
 
-// noneOfOurs holds the DELs of a pod one of whose records was lost to what the kernel tells of
-// it: no rule and no source table of its NICs stays. Settings and main do.
-func (k *walker) noneOfOurs() (what, details string) {
-	k.over = true
-	var left []fact
-	for _, r := range k.pod.is.rules {
-		if r.ours {
-			left = append(left, r.fact)
-		}
-	}
-	for _, r := range k.pod.is.routes {
-		if r.ours && r.table != unix.RT_TABLE_MAIN {
-			left = append(left, r.fact)
-		}
-	}
-	// What it gave a NIC that it displaced is not its own NIC's: DEL does not find that without
-	// the record.
-	displaced := slices.ContainsFunc(left, func(f fact) bool { return strings.HasPrefix(f.short, "rule priority 49001 ") })
-	if len(left) > 0 && !displaced {
-		return "all have left, one without its record, and something of ours has not", shorts(left)
-	}
-	return "", ""
-}
-
 // excuse says why the pod may differ from its twin: the defaults of NICs that were
 // down or lost addresses meanwhile. What the kernel took from the twin then the pod
 // may have had taken out, and got back. From here on the twin says nothing any more.
 func (k *walker) excuse() string {
-	got, want := *k.pod.is, *k.twin.is
+	got, want := k.pod.is.withoutKept(), k.twin.is.withoutKept()
 	got.routes, want.routes = withoutDefaults(got.routes), withoutDefaults(want.routes)
 	if got.diff(&want) != "" {
 		return ""

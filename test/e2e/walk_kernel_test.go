@@ -130,8 +130,11 @@ type fact struct {
 // rule is a fact, and what it asks for.
 type rule struct {
 	fact
-	from netip.Prefix // not valid: anything
-	oif  string
+	four     bool
+	action   uint8
+	priority uint32
+	from     netip.Prefix // not valid: anything
+	oif      string
 }
 
 // route is a fact, and what there is to know of it.
@@ -203,13 +206,20 @@ func (o observer) readRules(s *routing) error {
 			return err
 		}
 		for _, m := range rules {
+			// Whether the target of a goto is there, and a device, is up to others (FIB_RULE_UNRESOLVED,
+			// FIB_RULE_OIF_DETACHED).
+			h := slices.Clone(m.header)
+			binary.NativeEndian.PutUint32(h[8:], u32(h[8:])&unix.FIB_RULE_INVERT)
 			f := fact{
-				whole: m.text(m.header), ours: slices.Equal(m.attrs[fraProtocol], []byte{protocolNumber}),
-				table: u32(m.attrs[unix.FRA_TABLE]), anywhere: m.text(withoutTable(m.header), unix.FRA_TABLE),
+				whole: m.text(h), ours: slices.Equal(m.attrs[fraProtocol], []byte{protocolNumber}),
+				table: u32(m.attrs[unix.FRA_TABLE]), anywhere: m.text(withoutTable(h), unix.FRA_TABLE),
 			}
 			f.short = fmt.Sprintf("rule priority %d from %v/%d table %d: %s", u32(m.attrs[unix.FRA_PRIORITY]),
 				ipFrom(m.attrs[unix.FRA_SRC]), m.header[2], u32(m.attrs[unix.FRA_TABLE]), f.whole)
-			r := rule{fact: f, oif: string(bytes.TrimRight(m.attrs[unix.FRA_OIFNAME], "\x00"))}
+			r := rule{
+				fact: f, four: family == unix.AF_INET, action: h[7], priority: u32(m.attrs[unix.FRA_PRIORITY]),
+				oif: string(bytes.TrimRight(m.attrs[unix.FRA_OIFNAME], "\x00")),
+			}
 			if from, ok := m.attrs[unix.FRA_SRC]; ok {
 				r.from = netip.PrefixFrom(ipFrom(from), int(m.header[2]))
 			}

@@ -36,8 +36,8 @@ type walker struct {
 	was *attached
 	// over: the twin says nothing any more about what should be.
 	over bool
-	// forgotten: a record was lost or damaged, and what only it knew may stay.
-	forgotten bool
+	// loss is that of a record; nil: none.
+	loss *loss
 }
 
 // walkPod is the pod, or its twin.
@@ -63,6 +63,8 @@ type attached struct {
 	// spoiled: an address has gone since, or was not there, or somebody else has
 	// written its rp_filter.
 	spoiled bool
+	// lost: it has no record any more.
+	lost bool
 	// rival: another NIC, which may have its table from this attachment (take), was
 	// down or lost an address.
 	rival bool
@@ -142,32 +144,6 @@ func (k *walker) step(s walk.Step) (what, details string) {
 	}
 	k.observe()
 	return k.judge(s, call)
-}
-
-// spoilRecord takes away the record of a NIC's attachment, or half of it.
-func (k *walker) spoilRecord(s walk.Step) {
-	k.t.Helper()
-	for _, file := range files(k.t, k.dataDir) {
-		if !strings.Contains(filepath.Base(file), ":"+s.NIC+":") {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		if s.Verb == walk.Lose {
-			err = os.Remove(file)
-		} else {
-			err = os.WriteFile(file, text[:len(text)/2], 0o600)
-		}
-		if err != nil {
-			k.t.Fatal(err)
-		}
-		k.forgotten = true
-		for _, a := range k.attached {
-			a.killed = true
-		}
-	}
 }
 
 // mirrorKeepAddr gives the twin's NICs the keep_addr_on_down of the pod's: what a link loses when

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // steps is how long a walk is, without the DELs at its end.
@@ -218,27 +219,67 @@ func (d *draw) allLeave() {
 	}
 }
 
-// hostile takes away what the DELs at the end work with, in every other walk.
+// hostile takes away what the DELs at the end work with, in two walks of three.
 func (d *draw) hostile() {
-	if !d.chance(2) {
+	if d.chance(3) {
 		return
 	}
 	n := pick(d, d.w.NICs...)
 	if i := slices.IndexFunc(d.w.NICs, func(o NIC) bool { return d.attached[o.Name] }); i >= 0 && d.chance(2) {
 		n = d.w.NICs[i]
 	}
-	switch what := d.IntN(6); {
-	case what < 2:
+	switch what := d.IntN(10); {
+	case what < 1:
 		d.step(Step{Verb: Flush})
 	case what < 3 && d.attached[n.Name]:
 		d.step(Step{Verb: Lose, NIC: n.Name})
-	case what < 4 && d.attached[n.Name]:
+	case what < 5 && d.attached[n.Name]:
 		d.step(Step{Verb: Damage, NIC: n.Name})
+	case what < 6:
+		d.forge()
+	case what < 7 && d.there[n.Name]:
+		d.step(Step{Verb: Foreign, NIC: n.Name, Lines: renamed(n.Name)})
+		delete(d.there, n.Name)
+		delete(d.up, n.Name)
+	case what < 8 && d.up[n.Name]:
+		d.flap(n)
+	case what < 9 && d.there[n.Name]:
+		d.step(Step{Verb: Unplug, NIC: n.Name})
 	case d.there[n.Name]:
 		for _, device := range []string{n.Name, "all"}[:1+d.IntN(2)] {
 			d.step(Step{Verb: Foreign, NIC: n.Name, Lines: []Line{{Setting: true, Text: "net/ipv6/conf/" + device + "/disable_ipv6=1"}}})
 		}
 	}
+}
+
+// renamed gives a NIC another name, which older kernels take only of one that is down.
+func renamed(nic string) []Line {
+	return []Line{{Text: "link set " + nic + " down"}, {Text: "link set " + nic + " name was-" + nic}, {Text: "link set was-" + nic + " up"}}
+}
+
+// forge adds a rule or a route in symroute's name: of its protocol and priorities, but for sources
+// and tables that are no attachment's. Refusals before the fallbacks (49998) are not among them:
+// all of them are symroute's, which works them out anew each time.
+func (d *draw) forge() {
+	d.hosts++
+	four := d.chance(2)
+	from, bits := fmt.Sprintf("198.19.%d.0/24", d.hosts), 32-24
+	if !four {
+		from, bits = fmt.Sprintf("3fff:19:%x::/64", d.hosts), 128-64
+	}
+	step := 40010 + 10*bits
+	text := pick(d,
+		fmt.Sprintf("rule add from %s lookup 9999 priority %d protocol 73", from, step+2),
+		fmt.Sprintf("rule add from %s lookup 9999 priority %d protocol 73", from, step+3),
+		fmt.Sprintf("rule add from %s unreachable priority %d protocol 73", from, step+5),
+		fmt.Sprintf("rule add from %s goto 40000 priority 32765 protocol 73", from),
+		"rule add from all lookup 9999 priority 49999 protocol 73",
+		"rule add oif ghost0 lookup 9999 priority 49000 protocol 73",
+		"rule add oif ghost0 goto 40000 priority 32765 protocol 73",
+		fmt.Sprintf("route add blackhole %s table 9999 proto 73", d.place(four)),
+		fmt.Sprintf("route add %s dev lo proto 73", d.place(four)),
+	)
+	d.other(text, strings.Replace(text, " add ", " del ", 1))
 }
 
 // config draws the configuration of an attachment: any keys, without those that
@@ -412,7 +453,7 @@ func (d *draw) others(n NIC) {
 	}
 	d.hosts++
 	four := d.chance(2)
-	switch d.IntN(7) {
+	switch d.IntN(8) {
 	case 0, 1:
 		rule := d.rule(four)
 		d.other("rule add "+rule, "rule del "+rule)
@@ -428,6 +469,8 @@ func (d *draw) others(n NIC) {
 	case 5:
 		d.setting(n)
 	case 6:
+		d.forge()
+	case 7:
 		// In IPv6 none is that of the default that an attachment makes: the kernel takes only one.
 		metrics := []int{20, 230, 2000}
 		if four {

@@ -24,6 +24,13 @@ func TestNew(t *testing.T) {
 		there, attached := map[string]bool{}, map[string]bool{}
 		for i, s := range w.Steps {
 			met[string(s.Verb)]++
+			for _, l := range s.Lines {
+				for what, text := range map[string]string{"forged": " proto", "renamed": " name ", "disable_ipv6": "disable_ipv6=1"} {
+					if strings.Contains(l.Text, text) {
+						met[what]++
+					}
+				}
+			}
 			if s.Kill != nil {
 				met["kill at "+s.Kill.Call]++
 			}
@@ -67,6 +74,7 @@ func TestNew(t *testing.T) {
 		"kill at sendto", "kill at openat", "kill at write", "kill at renameat", "kill at unlinkat",
 		"rpFilter", "gateways", "mainDefault", "arp", "viaMain", "noGateway", "sources", "routes", "table", "priority", "lvs",
 		"requireGateway", "checkDestinations", "verify", "interfaces", "interfaces of NICs", "replyBy",
+		"forged", "renamed", "disable_ipv6",
 	} {
 		if met[what] < 20 {
 			t.Errorf("%q happens %d times in 500 walks", what, met[what])
