@@ -9,7 +9,8 @@ type Address struct {
 	Index     int          `json:"index"` // of the interface
 	Prefix    netip.Prefix `json:"prefix"`
 	Scope     Scope        `json:"scope,omitempty"`
-	Tentative bool         `json:"-"` // duplicate address detection is running, or failed
+	Tentative bool         `json:"-"` // duplicate address detection is running, or has failed
+	Duplicate bool         `json:"-"` // it has failed: another host of the link has the address
 	// Deprecated is set for one that is never chosen as source by itself: IPv6
 	// with a preferred lifetime of 0 (RFC 4862, 5.5.4).
 	Deprecated bool `json:"deprecated,omitempty"`

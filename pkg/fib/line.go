@@ -181,7 +181,7 @@ func (r *Rule) UnmarshalText(text []byte) error {
 	return w.failure("rule", text)
 }
 
-// MarshalText writes the route as a line. Dead is not in it.
+// MarshalText writes the route as a line.
 func (r Route) MarshalText() ([]byte, error) {
 	l := lineOf(r.Family)
 	l.word(r.Type.String())

@@ -2,9 +2,12 @@ package fib
 
 // Link is a network interface and the per-device settings that routing goes by.
 type Link struct {
-	Index    int
-	Name     string
-	Up       bool // administratively
+	Index int
+	Name  string
+	Up    bool // administratively
+	// Idle says why nothing passes though the device is up ("no carrier", "dormant"); empty:
+	// it runs.
+	Idle     string
 	Loopback bool
 	Master   int    // index; 0: none
 	Kind     string // "veth", "vrf" ...; empty for hardware

@@ -41,7 +41,6 @@ type Hop struct {
 	Dev     string     // its name; for text only, the kernel goes by Index
 	Weight  int        // of an ECMP hop, 1..256; 0 where the route has one hop
 	OnLink  bool       // RTNH_F_ONLINK
-	Dead    bool       // RTNH_F_DEAD or RTNH_F_LINKDOWN; never written
 	Other   Opaque     // what is not modelled (encapsulation, realm), as the kernel wrote it
 }
 
@@ -83,7 +82,7 @@ func (r Route) SamePlace(o Route) bool {
 }
 
 // Equal reports whether the two are the same route. What the kernel changes by
-// itself (a dead hop, names of devices) does not count.
+// itself (marks of hops that are down, names of devices) does not count.
 func (r Route) Equal(o Route) bool {
 	return r.SamePlace(o) && r.Protocol == o.Protocol && r.Scope == o.Scope && r.Type == o.Type &&
 		r.PrefSrc == o.PrefSrc && r.MTU == o.MTU && r.AdvMSS == o.AdvMSS && r.Pref == o.Pref &&

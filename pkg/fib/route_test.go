@@ -153,7 +153,6 @@ func TestRouteIdentity(t *testing.T) {
 		{"onlink", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, OnLink: true}} }, true, false},
 		{"encapsulation", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Other: "x"}} }, true, false},
 		{"name of the interface", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Dev: "eth7"}} }, true, true},
-		{"dead hop", func(r *Route) { r.Hops = []Hop{{Gateway: addr("fe80::1"), Index: 2, Dead: true}} }, true, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

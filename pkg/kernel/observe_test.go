@@ -450,7 +450,6 @@ func (o object) hop(s *fib.Snapshot) fib.Hop {
 		Dev:     o.text("dev"),
 		Weight:  o.number("weight"),
 		OnLink:  slices.Contains(o.words("flags"), "onlink"),
-		Dead:    slices.Contains(o.words("flags"), "linkdown"),
 	}
 	if o.has("via") {
 		h.Gateway = addrOf(o.object("via").text("host"))
@@ -458,6 +457,20 @@ func (o object) hop(s *fib.Snapshot) fib.Hop {
 	l, _ := s.Link(h.Dev)
 	h.Index = l.Index
 	return h
+}
+
+// idle is why a link does not run: ip shows NO-CARRIER for every one of those.
+func (o object) idle() string {
+	has := func(flag string) bool { return slices.Contains(o.words("flags"), flag) }
+	switch {
+	case !has("UP"):
+		return ""
+	case !has("LOWER_UP"):
+		return "no carrier"
+	case has("NO-CARRIER"):
+		return "dormant"
+	}
+	return ""
 }
 
 // links are the links and addresses that `ip addr` shows.
@@ -478,6 +491,7 @@ func (n *testNS) links(t testing.TB) (links []fib.Link, addresses []fib.Address)
 			Up:       slices.Contains(o.words("flags"), "UP"),
 			Loopback: slices.Contains(o.words("flags"), "LOOPBACK"),
 			Master:   index[o.text("master")],
+			Idle:     o.idle(),
 			Kind:     o.object("linkinfo").text("info_kind"),
 			MTU:      uint32(o.number("mtu")),
 			HasIPv4:  true,

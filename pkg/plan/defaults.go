@@ -125,21 +125,22 @@ func isMade(states []state.State, r fib.Route) bool {
 	})
 }
 
-// isAlive reports whether a route is one that packets go by: not by a link that is down or
-// has no IPv6.
+// isAlive reports whether packets go by a route of main.
 func isAlive(seen *fib.Snapshot, r fib.Route) bool {
-	return len(r.Hops) > 0 && !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool {
-		l, ok := seen.LinkAt(h.Index)
-		return !ok || h.Dead || r.Family == fib.V6 && !l.IPv6
-	})
+	return slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return takesRoutes(seen, r.Family, h.Index) })
 }
 
 // canReturn reports whether main would take a route.
 func canReturn(seen *fib.Snapshot, r fib.Route) bool {
-	return isAlive(seen, r) && !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool {
-		l, _ := seen.LinkAt(h.Index)
-		return !l.Up
-	})
+	return len(r.Hops) > 0 && !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { return !takesRoutes(seen, r.Family, h.Index) })
+}
+
+// takesRoutes reports whether routes by a link live: it is up and has IPv6. One without carrier
+// takes them, whatever marks they bear: that is a passing state, and no reason for another NIC to
+// own main.
+func takesRoutes(seen *fib.Snapshot, f fib.Family, index int) bool {
+	l, ok := seen.LinkAt(index)
+	return ok && l.Up && (f == fib.V4 || l.IPv6)
 }
 
 // named writes the present names of interfaces into a route that is remembered.

@@ -167,7 +167,7 @@ func (s situation) build(links []fib.Link, server *lvs.Server) (*Desired, error)
 		return nil, err
 	}
 	d.State.Settings = s.remembered(wishes)
-	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State), gatewayNotes(nics), downNotes(nics))
+	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State), gatewayNotes(nics), linkNotes(nics))
 	return d, nil
 }
 
@@ -350,12 +350,15 @@ func gatewayNotes(nics []tables.NIC) []string {
 	return notes
 }
 
-// downNotes tells of the displaced NICs that are down, which is no reason for ADD to fail.
-func downNotes(nics []tables.NIC) []string {
+// linkNotes tells of the NICs that nothing passes now, which is no reason for ADD to fail.
+func linkNotes(nics []tables.NIC) []string {
 	var notes []string
 	for _, n := range nics {
-		if n.Role == state.Displaced && !n.Link.Up {
+		switch {
+		case n.Role == state.Displaced && !n.Link.Up:
 			notes = append(notes, fmt.Sprintf("%s is down: its source table stays empty until ADD is repeated with it up", n.Link.Name))
+		case n.Link.Idle != "" && len(n.Tables) > 0:
+			notes = append(notes, fmt.Sprintf("%s does not run (%s): all is set up for when it does; the kernel was not asked about it", n.Link.Name, n.Link.Idle))
 		}
 	}
 	return notes

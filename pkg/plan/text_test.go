@@ -235,8 +235,6 @@ func parseRoute(t *testing.T, s *fib.Snapshot, line string) fib.Route {
 			hop.OnLink = true
 		case "weight":
 			hop.Weight = int(w.number())
-		case "dead":
-			hop.Dead = true
 		case "nexthop":
 			if hop != (fib.Hop{}) {
 				r.Hops = append(r.Hops, hop)

@@ -44,6 +44,9 @@ func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
 		case !l.Up && len(n.Tables) > 0:
 			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "up", Got: "administratively down, and without the routes of its table"})
 		}
+		if l.Idle != "" && len(n.Tables) > 0 { // and the kernel is not asked about it
+			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "running", Got: l.Idle})
+		}
 	}
 	for _, f := range fib.Families() {
 		i := slices.IndexFunc(s.Rules, func(r fib.Rule) bool { return r.Family == f && state.IsDecision(r) })

@@ -64,7 +64,7 @@ func fill(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			switch v.Type().Field(i).Name {
-			case "Tentative", "Dead": // change by themselves, and are not remembered
+			case "Tentative", "Duplicate": // change by themselves, and are not remembered
 			case "Target": // of a rule that is no lookup
 			default:
 				fill(v.Field(i))

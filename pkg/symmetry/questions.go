@@ -29,7 +29,7 @@ func questions(cfg *config.Config, seen *fib.Snapshot, s state.State, others []s
 	kinds := allKinds()
 	for _, n := range s.NICs {
 		l, ok := seen.LinkAt(n.Index)
-		if !ok || !l.Up {
+		if !ok || !l.Up || l.Idle != "" {
 			continue // nothing comes or leaves by it
 		}
 		for _, f := range fib.Families() {

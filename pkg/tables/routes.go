@@ -279,9 +279,6 @@ func (b *tableBuilder) fromMain(f fib.Family) []fib.Route {
 			continue
 		}
 		r := m.Through(b.nic.Link.Index, false)
-		for i := range r.Hops {
-			r.Hops[i].Dead = false
-		}
 		r.Table, r.Protocol, r.NexthopID = b.table.Number, state.Protocol, 0
 		if f == fib.V6 {
 			r.PrefSrc = netip.Addr{}

@@ -164,7 +164,6 @@ func normalHops(hops []fib.Hop) []fib.Hop {
 // normalWeights gives weights where there are several hops and none to one.
 func normalWeights(hops []fib.Hop) []fib.Hop {
 	for i := range hops {
-		hops[i].Dead = false
 		switch {
 		case len(hops) == 1:
 			hops[i].Weight = 0

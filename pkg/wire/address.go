@@ -50,6 +50,7 @@ func DecodeAddress(b []byte) (fib.Address, error) {
 	a.Prefix = netip.PrefixFrom(local, bits)
 	const notUsable = unix.IFA_F_TENTATIVE | unix.IFA_F_DADFAILED
 	a.Tentative = flags&notUsable != 0 && flags&unix.IFA_F_OPTIMISTIC == 0
+	a.Duplicate = flags&unix.IFA_F_DADFAILED != 0
 	a.Deprecated = flags&unix.IFA_F_DEPRECATED != 0
 	return a, nil
 }

@@ -40,6 +40,7 @@ func DecodeLink(b []byte) (fib.Link, error) {
 	l := fib.Link{
 		Index:    int(int32(binary.NativeEndian.Uint32(b[4:]))),
 		Up:       flags&unix.IFF_UP != 0,
+		Idle:     idle(flags),
 		Loopback: flags&unix.IFF_LOOPBACK != 0,
 	}
 	for a, err := range attrs(b[linkHeader:]) {
@@ -51,6 +52,21 @@ func DecodeLink(b []byte) (fib.Link, error) {
 		}
 	}
 	return l, nil
+}
+
+// idle reads a device's flags. IFF_LOWER_UP is the carrier of this moment; IFF_RUNNING, its state
+// after RFC 2863, follows in the kernel's own time, together with what depends on it, such as the
+// marks of routes (linkwatch_do_dev).
+func idle(flags uint32) string {
+	switch {
+	case flags&unix.IFF_UP == 0:
+		return ""
+	case flags&unix.IFF_LOWER_UP == 0:
+		return "no carrier"
+	case flags&unix.IFF_RUNNING == 0:
+		return "dormant"
+	}
+	return ""
 }
 
 func readLinkAttr(l *fib.Link, a attr) error {

@@ -39,8 +39,23 @@ func TestDecodeLink(t *testing.T) {
 	}{
 		{
 			"loopback",
-			concat(header(1, unix.IFF_UP|unix.IFF_LOOPBACK|unix.IFF_RUNNING), appendText(nil, unix.IFLA_IFNAME, "lo")),
+			concat(header(1, unix.IFF_UP|unix.IFF_LOOPBACK|unix.IFF_RUNNING|unix.IFF_LOWER_UP), appendText(nil, unix.IFLA_IFNAME, "lo")),
 			fib.Link{Index: 1, Name: "lo", Up: true, Loopback: true},
+		},
+		{
+			"without carrier",
+			header(7, unix.IFF_UP),
+			fib.Link{Index: 7, Up: true, Idle: "no carrier"},
+		},
+		{
+			"whose carrier has just gone",
+			header(7, unix.IFF_UP|unix.IFF_RUNNING),
+			fib.Link{Index: 7, Up: true, Idle: "no carrier"},
+		},
+		{
+			"dormant, or whose carrier has just come",
+			header(7, unix.IFF_UP|unix.IFF_LOWER_UP),
+			fib.Link{Index: 7, Up: true, Idle: "dormant"},
 		},
 		{
 			"down, of a bridge",
@@ -49,7 +64,7 @@ func TestDecodeLink(t *testing.T) {
 		},
 		{
 			"VRF",
-			concat(header(7, unix.IFF_UP), kind("vrf", number(unix.IFLA_VRF_TABLE, 7300)...)),
+			concat(header(7, unix.IFF_UP|unix.IFF_RUNNING|unix.IFF_LOWER_UP), kind("vrf", number(unix.IFLA_VRF_TABLE, 7300)...)),
 			fib.Link{Index: 7, Up: true, Kind: "vrf", VRFTable: 7300},
 		},
 		{
@@ -163,7 +178,7 @@ func TestDecodeAddress(t *testing.T) {
 		},
 		{
 			"duplicate", concat(header(10, 64, 0, 0), attribute(unix.IFA_ADDRESS, v6...), number(unix.IFA_FLAGS, unix.IFA_F_DADFAILED)),
-			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64"), Tentative: true},
+			fib.Address{Index: 7, Prefix: prefix("2001:db8::7/64"), Tentative: true, Duplicate: true},
 		},
 		{
 			"optimistic is usable", concat(header(10, 64, 0, 0), attribute(unix.IFA_ADDRESS, v6...), number(unix.IFA_FLAGS, unix.IFA_F_TENTATIVE|unix.IFA_F_OPTIMISTIC)),

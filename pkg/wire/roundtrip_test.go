@@ -53,7 +53,7 @@ func TestLinkRoundTrip(t *testing.T) {
 		t.Errorf("%v (-encoded +decoded):\n%s", err, diff)
 	}
 	for _, up := range []bool{true, false} {
-		if got, err := DecodeLink(EncodeLinkState(9, up)); err != nil || got != (fib.Link{Index: 9, Up: up}) {
+		if got, err := DecodeLink(EncodeLinkState(9, up)); err != nil || got.Index != 9 || got.Up != up {
 			t.Errorf("up %t: %+v, %v", up, got, err)
 		}
 		b := EncodeLinkState(9, up)

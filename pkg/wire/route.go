@@ -163,8 +163,7 @@ func DecodeRoute(b []byte) (fib.Route, error) {
 		return fib.Route{}, fmt.Errorf("%w: route of family %d", ErrMalformed, b[0])
 	}
 	r.Dst = r.Family.Any()
-	single := fib.Hop{}
-	setFlags(&single, binary.NativeEndian.Uint32(b[8:]))
+	single := fib.Hop{OnLink: binary.NativeEndian.Uint32(b[8:])&unix.RTNH_F_ONLINK != 0}
 	for a, err := range attrs(b[routeHeader:]) {
 		if err == nil {
 			err = readRouteAttr(&r, a, &single, b[1], b[2])
@@ -182,11 +181,6 @@ func DecodeRoute(b []byte) (fib.Route, error) {
 		r.Hops = []fib.Hop{single}
 	}
 	return r, nil
-}
-
-func setFlags(h *fib.Hop, flags uint32) {
-	h.OnLink = flags&unix.RTNH_F_ONLINK != 0
-	h.Dead = flags&(unix.RTNH_F_DEAD|unix.RTNH_F_LINKDOWN) != 0
 }
 
 func readRouteAttr(r *fib.Route, a attr, single *fib.Hop, dstBits, srcBits uint8) (err error) {
@@ -252,8 +246,7 @@ func decodeHops(b []byte) ([]fib.Hop, error) {
 		if n < hopHeader || n > len(b) {
 			return nil, fmt.Errorf("%w: next hop of %d bytes in %d", ErrMalformed, n, len(b))
 		}
-		h := fib.Hop{Weight: int(b[3]) + 1, Index: int(int32(binary.NativeEndian.Uint32(b[4:])))}
-		setFlags(&h, uint32(b[2]))
+		h := fib.Hop{Weight: int(b[3]) + 1, Index: int(int32(binary.NativeEndian.Uint32(b[4:]))), OnLink: b[2]&unix.RTNH_F_ONLINK != 0}
 		for a, err := range attrs(b[hopHeader:n]) {
 			if err == nil {
 				err = readHopAttr(&h, a)

@@ -117,13 +117,13 @@ func TestRouteLosses(t *testing.T) {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})
-	t.Run("expiry and dead hops are the kernel's", func(t *testing.T) {
-		r := fib.Route{Family: fib.V6, Dst: fib.V6.Any(), Table: 254, Type: unix.RTN_UNICAST, Expires: true, Hops: []fib.Hop{{Gateway: addr("fe80::1"), Index: 2, Dead: true}}}
+	t.Run("expiry is the kernel's", func(t *testing.T) {
+		r := fib.Route{Family: fib.V6, Dst: fib.V6.Any(), Table: 254, Type: unix.RTN_UNICAST, Expires: true, Hops: []fib.Hop{{Gateway: addr("fe80::1"), Index: 2}}}
 		got, err := DecodeRoute(EncodeRoute(r))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Expires || got.Hops[0].Dead {
+		if got.Expires {
 			t.Errorf("written all the same: %+v", got)
 		}
 		if !got.Equal(r) {
@@ -147,11 +147,11 @@ func TestDecodeRoute(t *testing.T) {
 		{"a destination is masked", concat(header(2, 8, 0), attribute(unix.RTA_DST, 10, 1, 2, 3)), func(r *fib.Route) { r.Dst = prefix("10.0.0.0/8") }},
 		{
 			"dead", concat(header(2, 0, unix.RTNH_F_DEAD), number(unix.RTA_OIF, 2)),
-			func(r *fib.Route) { r.Hops = []fib.Hop{{Index: 2, Dead: true}} },
+			func(r *fib.Route) { r.Hops = []fib.Hop{{Index: 2}} },
 		},
 		{
 			"no carrier", concat(header(2, 0, unix.RTNH_F_LINKDOWN), number(unix.RTA_OIF, 2)),
-			func(r *fib.Route) { r.Hops = []fib.Hop{{Index: 2, Dead: true}} },
+			func(r *fib.Route) { r.Hops = []fib.Hop{{Index: 2}} },
 		},
 		{
 			"expires", concat(header(2, 0, 0), attribute(unix.RTA_CACHEINFO, numbers(0, 0, 6000, 0, 0, 0, 0, 0)...)),
