@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
@@ -167,7 +168,7 @@ func (s situation) build(links []fib.Link, server *lvs.Server) (*Desired, error)
 		return nil, err
 	}
 	d.State.Settings = s.remembered(wishes)
-	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State), gatewayNotes(nics), linkNotes(nics))
+	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State), gatewayNotes(nics), linkNotes(s.Seen, nics))
 	return d, nil
 }
 
@@ -222,8 +223,39 @@ func (s situation) checkState(nics []tables.NIC) error {
 				return err
 			}
 		}
+		if absent := absentAddresses(s.Seen, n.Sources); len(absent) > 0 {
+			return fmt.Errorf("%w: no device has %s, which prevResult gives to %s: packets for it would not be delivered",
+				state.ErrUnfit, strings.Join(absent, ", "), n.Link.Name)
+		}
 	}
 	return nil
+}
+
+// absentAddresses are the addresses among the sources that no device of the pod has: on none the
+// kernel delivers packets for them. A source of the configuration need not be there.
+func absentAddresses(seen *fib.Snapshot, sources []state.Source) []string {
+	there := map[netip.Addr]bool{}
+	for _, a := range seen.Addresses {
+		there[a.Prefix.Addr()] = true
+	}
+	var out []string
+	for _, x := range sources {
+		if x.Subnet.IsValid() && !there[x.Prefix.Addr()] {
+			out = append(out, x.Prefix.Addr().String())
+		}
+	}
+	return out
+}
+
+// duplicates are the addresses of a NIC that another host of the link has, too.
+func duplicates(seen *fib.Snapshot, index int) []string {
+	var out []string
+	for _, a := range seen.Addresses {
+		if a.Index == index && a.Duplicate {
+			out = append(out, a.Prefix.Addr().String())
+		}
+	}
+	return out
 }
 
 // unclaimed refuses a source that another NIC has: a packet from it could leave by one of
@@ -351,9 +383,12 @@ func gatewayNotes(nics []tables.NIC) []string {
 }
 
 // linkNotes tells of the NICs that nothing passes now, which is no reason for ADD to fail.
-func linkNotes(nics []tables.NIC) []string {
+func linkNotes(seen *fib.Snapshot, nics []tables.NIC) []string {
 	var notes []string
 	for _, n := range nics {
+		for _, a := range duplicates(seen, n.Link.Index) {
+			notes = append(notes, fmt.Sprintf("the address %s of %s is of no use: another host has it, too (duplicate address detection)", a, n.Link.Name))
+		}
 		switch {
 		case n.Role == state.Displaced && !n.Link.Up:
 			notes = append(notes, fmt.Sprintf("%s is down: its source table stays empty until ADD is repeated with it up", n.Link.Name))

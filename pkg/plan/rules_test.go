@@ -274,6 +274,18 @@ func TestState(t *testing.T) {
 			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`},
 			want:       state + `no IPv6 rule "from all lookup local" stands before priority 32765: ours would send the pod's own traffic out`,
 		},
+		{
+			name: "addresses that are gone; a source need not be there",
+			pod: `
+				net1
+				10.20.30.6/24
+				2001:db8:30::6/64 tentative`,
+			attachment: attachment{
+				conf: `"sources": ["10.20.73.29"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "10.20.30.6/24"}, {"address": "2001:db8:30::5/64"}, {"address": "2001:db8:30::6/64"}]}`,
+			},
+			want: state + `no device has 10.20.30.5, 2001:db8:30::5, which prevResult gives to net1: packets for it would not be delivered`,
+		},
 	})
 }
 

@@ -413,8 +413,10 @@ func nicScenarios() []scenario {
 				-6 rule 40012: from 2001:db8:30::5 lookup 7300 proto 73`,
 		},
 		{
-			name:       "an address that the kernel does not have yet is not preferred",
-			pod:        `net1`,
+			name: "an address that another device has is not preferred",
+			pod: `
+				10.20.30.5/32
+				net1`,
 			attachment: attachment{prev: resultOf},
 			only:       "10.20.30.0/24",
 			want:       `-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link`,

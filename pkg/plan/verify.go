@@ -20,6 +20,7 @@ func Verify(in Input) state.Deviations {
 	s := in.Mine.State
 	return slices.Concat(
 		verifyLinks(in.Seen, s),
+		verifyAddresses(in.Seen, s),
 		verifyRules(in.Seen, s),
 		verifyClaims(in),
 		verifyTogether(in, s),
@@ -54,6 +55,29 @@ func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
 			out = append(out, state.Deviation{
 				Kind: state.Foreign, What: fmt.Sprintf("the %s rule \"from all lookup local\"", f),
 				Want: fmt.Sprintf("before priority %d", s.Rules[i].Priority), Got: "none: our rules send the pod's own traffic out",
+			})
+		}
+	}
+	return out
+}
+
+// verifyAddresses looks for the addresses that the sources are.
+func verifyAddresses(seen *fib.Snapshot, s state.State) state.Deviations {
+	var out state.Deviations
+	for _, n := range s.NICs {
+		if _, ok := seen.LinkAt(n.Index); !ok {
+			continue // which has been said
+		}
+		for _, a := range absentAddresses(seen, n.Sources()) {
+			out = append(out, state.Deviation{
+				Kind: state.Missing, What: fmt.Sprintf("the address %s of %s", a, n.Name),
+				Want: "on a device, as it was on ADD", Got: "on none: packets for it are not delivered",
+			})
+		}
+		for _, a := range duplicates(seen, n.Index) {
+			out = append(out, state.Deviation{
+				Kind: state.Missing, What: fmt.Sprintf("the address %s of %s", a, n.Name),
+				Want: "no other host's", Got: "one that duplicate address detection found in use",
 			})
 		}
 	}

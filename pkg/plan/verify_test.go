@@ -135,6 +135,27 @@ func TestVerify(t *testing.T) {
 			want:    `missing: the interface net1: want up, got administratively down, and without the routes of its table`,
 		},
 		{
+			name:    "the addresses are gone",
+			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.addresses = nil }),
+			want: `
+				missing: the address 10.20.30.5 of net1: want on a device, as it was on ADD, got on none: packets for it are not delivered
+				missing: the address 2001:db8:30::5 of net1: want on a device, as it was on ADD, got on none: packets for it are not delivered`,
+		},
+		{
+			name: "an address is another host's, too",
+			mishaps: all(func(_ *testing.T, p *pod) {
+				for i, a := range p.kernel.addresses {
+					p.kernel.addresses[i].Tentative, p.kernel.addresses[i].Duplicate = a.Prefix.Addr().Is6(), a.Prefix.Addr().Is6()
+				}
+			}),
+			want: `missing: the address 2001:db8:30::5 of net1: want no other host's, got one that duplicate address detection found in use`,
+		},
+		{
+			name:    "the NIC has no carrier",
+			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.link("net1").Idle = "no carrier" }),
+			want:    `missing: the interface net1: want running, got no carrier`,
+		},
+		{
 			name:       "the NIC is gone",
 			attachment: attachment{conf: `"rpFilter": "keep"`},
 			mishaps:    all(func(_ *testing.T, p *pod) { p.kernel.died("net1") }),
