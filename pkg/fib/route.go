@@ -73,34 +73,66 @@ func (r Route) Gateways() []netip.Addr {
 	return gws
 }
 
-// SamePlace reports whether the two stand in each other's way: the kernel
-// tells routes of one table apart by destination, source, TOS and metric
-// (fib_table_insert, fib6_add_rt2node).
-func (r Route) SamePlace(o Route) bool {
-	return r.Family == o.Family && r.Table == o.Table && r.Dst == o.Dst &&
-		r.From == o.From && r.TOS == o.TOS && r.Metric == o.Metric
+// Place is by what the kernel tells routes apart (fib_table_insert, fib6_add_rt2node).
+type Place struct {
+	Family    Family
+	Table     uint32
+	Dst, From netip.Prefix
+	TOS       uint8
+	Metric    uint32
+}
+
+// Place is where the route stands.
+func (r Route) Place() Place { return Place{r.Family, r.Table, r.Dst, r.From, r.TOS, r.Metric} }
+
+// SamePlace reports whether the two stand in each other's way.
+func (r Route) SamePlace(o Route) bool { return r.Place() == o.Place() }
+
+// Identity is all that makes a route the route that it is, as a value that can be compared:
+// there may be thousands of each place.
+type Identity struct {
+	Place
+	protocol, pref       uint8
+	scope                Scope
+	kind                 RouteType
+	prefSrc              netip.Addr
+	mtu, advMSS, nexthop uint32
+	metrics, other       Opaque
+	hop                  Hop    // the only one
+	hops                 string // several of them
+}
+
+// Identity is what Equal compares.
+func (r Route) Identity() Identity {
+	id := Identity{
+		Place: r.Place(), protocol: r.Protocol, pref: r.Pref, scope: r.Scope, kind: r.Type, prefSrc: r.PrefSrc,
+		mtu: r.MTU, advMSS: r.AdvMSS, nexthop: r.NexthopID, metrics: r.OtherMetrics, other: r.Other,
+	}
+	var several line
+	for _, h := range r.Hops {
+		h.Dev = ""
+		if len(r.Hops) == 1 {
+			h.Weight = 0 // one hop has all the weight
+			id.hop = h
+			return id
+		}
+		several.word("nexthop")
+		h.write(&several)
+	}
+	id.hops = several.String()
+	return id
+}
+
+// IdentityButProtocol is the same whoever installed the route: of the hops of an IPv6 multipath
+// route the kernel tells the protocol of the first only (rt6_fill_node).
+func (r Route) IdentityButProtocol() Identity {
+	r.Protocol = 0
+	return r.Identity()
 }
 
 // Equal reports whether the two are the same route. What the kernel changes by
 // itself (marks of hops that are down, names of devices) does not count.
-func (r Route) Equal(o Route) bool {
-	return r.SamePlace(o) && r.Protocol == o.Protocol && r.Scope == o.Scope && r.Type == o.Type &&
-		r.PrefSrc == o.PrefSrc && r.MTU == o.MTU && r.AdvMSS == o.AdvMSS && r.Pref == o.Pref &&
-		r.NexthopID == o.NexthopID && r.OtherMetrics == o.OtherMetrics && r.Other == o.Other &&
-		slices.EqualFunc(r.Hops, o.Hops, func(a, b Hop) bool {
-			if len(r.Hops) == 1 {
-				a.Weight, b.Weight = 0, 0 // one hop has all the weight
-			}
-			return sameHop(a, b)
-		})
-}
-
-// EqualButProtocol is Equal, whoever installed them: of the hops of an IPv6 multipath route
-// the kernel tells the protocol of the first only (rt6_fill_node).
-func (r Route) EqualButProtocol(o Route) bool {
-	r.Protocol = o.Protocol
-	return r.Equal(o)
-}
+func (r Route) Equal(o Route) bool { return r.Identity() == o.Identity() }
 
 // Hops takes IPv6 multipath routes apart: to the kernel their hops are routes of their own,
 // each added and deleted by itself.
@@ -120,10 +152,6 @@ func Hops(routes []Route) []Route {
 		}
 	}
 	return out
-}
-
-func sameHop(a, b Hop) bool {
-	return a.Gateway == b.Gateway && a.Index == b.Index && a.Weight == b.Weight && a.OnLink == b.OnLink && a.Other == b.Other
 }
 
 func (r Route) String() string {

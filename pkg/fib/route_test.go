@@ -161,7 +161,7 @@ func TestRouteIdentity(t *testing.T) {
 			if got := base.SamePlace(other); got != tt.samePlace {
 				t.Errorf("same place: %t, want %t", got, tt.samePlace)
 			}
-			if got := base.EqualButProtocol(other); got != (tt.equal || tt.name == "protocol") {
+			if got := base.IdentityButProtocol() == other.IdentityButProtocol(); got != (tt.equal || tt.name == "protocol") {
 				t.Errorf("equal but for the protocol: %t", got)
 			}
 			if got := base.Equal(other); got != tt.equal {

@@ -27,7 +27,12 @@ func (s *Snapshot) Link(name string) (Link, bool) {
 
 // LinkAt finds an interface by index.
 func (s *Snapshot) LinkAt(index int) (Link, bool) {
-	return find(s.Links, func(l Link) bool { return l.Index == index })
+	for i := range s.Links { // for each of thousands of routes
+		if s.Links[i].Index == index {
+			return s.Links[i], true
+		}
+	}
+	return Link{}, false
 }
 
 // LinkNames lists the interfaces for a message.

@@ -55,51 +55,80 @@ func (n *Namespace) Observe() (*fib.Snapshot, error) {
 func (n *Namespace) hopByHop(routes []fib.Route) []fib.Route {
 	var out []fib.Route
 	for _, r := range routes {
-		if r.Family != fib.V6 || !r.IsDefault() || len(r.Hops) < 2 {
+		if r.Family == fib.V6 && r.IsDefault() && len(r.Hops) > 1 {
+			out = append(out, n.ownAttributes(fib.Hops([]fib.Route{r}))...)
+		} else {
 			out = append(out, r)
-			continue
-		}
-		for i, hop := range fib.Hops([]fib.Route{r}) {
-			if i > 0 {
-				hop = n.ownAttributes(hop)
-			}
-			out = append(out, hop)
 		}
 	}
 	return out
 }
 
-// ownAttributes asks for a hop's own attributes: by its device, where rules do not lead such a
-// question to another table, as they do for the NIC of an attachment; and else for one place
-// after the other, which the kernel spreads over the hops (fib6_select_path), until it chooses
-// this one. Where it never does, they stay those of the first.
-func (n *Namespace) ownAttributes(hop fib.Route) fib.Route {
-	const places = 32 // that all go by another of two hops is as good as impossible
-	for _, to := range fib.OffLink(fib.V6) {
-		questions := []fib.Query{{To: to, OIF: hop.Hops[0].Index, Whole: true}}
-		for place, bytes := byte(0), to.As16(); place < places; place++ {
-			bytes[15] = place + 1
-			questions = append(questions, fib.Query{To: netip.AddrFrom16(bytes), Whole: true})
-		}
-		found := false
-		for _, asked := range [][]fib.Query{questions[:1], questions[1:]} {
-			for _, answer := range n.Ask(asked...) {
-				if answer.Err != nil || !answer.Route.SamePlace(hop) {
-					continue
-				}
-				found = true
-				own := answer.Route
-				if first := own.Hops[0]; first.Gateway == hop.Hops[0].Gateway && first.Index == hop.Hops[0].Index {
-					own.Hops = hop.Hops
-					return own
-				}
+// Questions for the hops of one merged route. That 32 places all go by others of two hops is as
+// good as impossible.
+const (
+	placesPerHop = 32
+	mostPlaces   = 1024
+)
+
+// ownAttributes asks for the hops' own attributes: by their devices, where rules do not lead
+// such a question to another table, as they do for the NIC of an attachment; and else for one
+// place after the other, which the kernel spreads over the hops (fib6_select_path). Those of one
+// that it never chooses stay those of the first.
+func (n *Namespace) ownAttributes(hops []fib.Route) []fib.Route {
+	own := map[way]fib.Route{wayOf(hops[0]): hops[0]}
+	ask := func(questions ...fib.Query) (found bool) {
+		for _, answer := range n.Ask(questions...) {
+			if answer.Err != nil || !answer.Route.SamePlace(hops[0]) {
+				continue
 			}
+			found = true
+			if w := wayOf(answer.Route); own[w].Hops == nil {
+				own[w] = answer.Route
+			}
+		}
+		return found
+	}
+	for _, to := range fib.OffLink(fib.V6) {
+		found, asked := false, map[int]bool{}
+		for _, hop := range hops[1:] {
+			if w := wayOf(hop); own[w].Hops == nil && !asked[w.index] {
+				asked[w.index] = true
+				found = ask(fib.Query{To: to, OIF: w.index, Whole: true}) || found
+			}
+		}
+		if left := len(hops) - len(own); left > 0 {
+			found = ask(places(to, min(left*placesPerHop, mostPlaces))...) || found
 		}
 		if found {
 			break
 		}
 	}
-	return hop
+	for i, hop := range hops {
+		if mine, ok := own[wayOf(hop)]; ok {
+			mine.Hops = hop.Hops
+			hops[i] = mine
+		}
+	}
+	return hops
+}
+
+// way is by what the kernel tells the hops of an IPv6 route apart (rt6_duplicate_nexthop).
+type way struct {
+	gateway netip.Addr
+	index   int
+}
+
+func wayOf(hop fib.Route) way { return way{hop.Hops[0].Gateway, hop.Hops[0].Index} }
+
+// places are questions for so many addresses behind one.
+func places(to netip.Addr, count int) []fib.Query {
+	questions := make([]fib.Query, count)
+	for i := range questions {
+		to = to.Next()
+		questions[i] = fib.Query{To: to, Whole: true}
+	}
+	return questions
 }
 
 // readRPFilter adds conf/all/rp_filter and conf/default/rp_filter to a snapshot. They
@@ -136,13 +165,17 @@ func (n *Namespace) ReadARP(s *fib.Snapshot) (err error) {
 
 // ReadTables adds the routes of tables to a snapshot, in the place of what it has of them.
 func (n *Namespace) ReadTables(s *fib.Snapshot, tables ...uint32) error {
+	read := map[uint32]bool{}
+	for _, table := range tables {
+		read[table] = true
+	}
+	s.Routes = slices.DeleteFunc(s.Routes, func(r fib.Route) bool { return read[r.Table] })
 	for _, table := range tables {
 		routes, err := n.Table(table)
 		if err != nil {
 			return err
 		}
 		s.NameHops(routes)
-		s.Routes = slices.DeleteFunc(s.Routes, func(r fib.Route) bool { return r.Table == table })
 		s.Routes = append(s.Routes, routes...)
 	}
 	return nil

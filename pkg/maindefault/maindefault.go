@@ -49,11 +49,18 @@ func Decide(known []fib.Route, nics []NIC) Outcome {
 	out := Outcome{Lost: map[fib.Family][]NIC{}, Yielded: map[fib.Family][]NIC{}}
 	for _, f := range fib.Families() {
 		defaults := slices.DeleteFunc(slices.Clone(known), func(r fib.Route) bool { return r.Family != f })
-		out.Lost[f] = losers(defaults, nics)
+		has, canYield := map[int]bool{}, map[int]bool{} // by NIC
+		for _, r := range defaults {
+			for _, h := range r.Hops {
+				has[h.Index] = true
+				canYield[h.Index] = canYield[h.Index] || Fixed(r) == ""
+			}
+		}
+		out.Lost[f] = losers(nics, has)
 		yields := map[int]bool{}
 		for _, n := range out.Lost[f] {
 			yields[n.Index] = true
-			if slices.ContainsFunc(defaults, func(r fib.Route) bool { return r.Uses(n.Index) && Fixed(r) == "" }) {
+			if canYield[n.Index] {
 				out.Yielded[f] = append(out.Yielded[f], n)
 			}
 		}
@@ -71,10 +78,10 @@ func Decide(known []fib.Route, nics []NIC) Outcome {
 }
 
 // losers are the NICs with a default that do not own main, in the order in which they would.
-func losers(defaults []fib.Route, nics []NIC) []NIC {
+func losers(nics []NIC, has map[int]bool) []NIC {
 	var ranked []NIC
 	for _, n := range nics {
-		if !n.Leaving && slices.ContainsFunc(defaults, func(r fib.Route) bool { return r.Uses(n.Index) }) {
+		if !n.Leaving && has[n.Index] {
 			ranked = append(ranked, n)
 		}
 	}

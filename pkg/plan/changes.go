@@ -2,7 +2,6 @@ package plan
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/change"
@@ -59,7 +58,7 @@ func Removal(in Input) []change.Change {
 }
 
 // knownTables are the source tables of all attachments.
-func (s situation) knownTables(mine state.State) []uint32 {
+func (s situation) knownTables(mine state.State) map[uint32]bool {
 	return tablesOf(slices.Concat(s.states, []state.State{mine}, s.everyOtherState()))
 }
 
@@ -109,16 +108,10 @@ func (s situation) staleRules(wanted []fib.Rule) (out []change.Change, removed m
 
 // ownRoutes are the routes of ours in the attachment's tables.
 func (s situation) ownRoutes(left []fib.Route) []fib.Route {
-	tables := map[uint32]bool{}
-	for _, t := range tablesOf(s.states) {
-		tables[t] = true
-	}
-	for _, t := range tablesOf(s.everyOtherState()) {
-		delete(tables, t)
-	}
+	others := tablesOf(s.everyOtherState())
 	own := slices.Clone(left)
 	for _, r := range s.Seen.Routes {
-		if r.Protocol == state.Protocol && tables[r.Table] && !state.Reserved(r.Table) {
+		if r.Protocol == state.Protocol && s.ownTables[r.Table] && !others[r.Table] && !state.Reserved(r.Table) {
 			own = append(own, r)
 		}
 	}
@@ -128,15 +121,19 @@ func (s situation) ownRoutes(left []fib.Route) []fib.Route {
 // routeChanges adds the routes that are not there. One that stands in the place of another of
 // ours replaces it, unless somebody else has one there, too: then the kernel has to say so.
 func (s situation) routeChanges(d *Desired) []change.Change {
-	own, all := byPlace(s.ownRoutes(d.left)), byPlace(s.Seen.Routes)
+	own, foreign := byPlace(s.ownRoutes(d.left)), map[fib.Place]bool{}
+	for _, r := range s.Seen.Routes {
+		if r.Protocol != state.Protocol && s.ownTables[r.Table] {
+			foreign[r.Place()] = true
+		}
+	}
 	var out []change.Change
 	for _, r := range d.State.Routes() {
-		there := own[placeOf(r)]
+		there := own[r.Place()]
 		if slices.ContainsFunc(there, r.Equal) {
 			continue
 		}
-		foreign := slices.ContainsFunc(all[placeOf(r)], func(o fib.Route) bool { return o.Protocol != state.Protocol })
-		if len(there) == 0 || foreign {
+		if len(there) == 0 || foreign[r.Place()] {
 			out = append(out, change.AddRoute{Route: r})
 			continue
 		}
@@ -154,30 +151,17 @@ func (s situation) staleRoutes(d *Desired) []change.Change {
 	wanted := byPlace(d.State.Routes())
 	var out []change.Change
 	for _, r := range slices.Backward(s.ownRoutes(d.left)) {
-		if len(wanted[placeOf(r)]) == 0 {
+		if len(wanted[r.Place()]) == 0 {
 			out = append(out, change.DelRoute{Route: r})
 		}
 	}
 	return out
 }
 
-// place is by what the kernel tells routes apart (fib.Route.SamePlace).
-type place struct {
-	family    fib.Family
-	table     uint32
-	dst, from netip.Prefix
-	tos       uint8
-	metric    uint32
-}
-
-func placeOf(r fib.Route) place {
-	return place{family: r.Family, table: r.Table, dst: r.Dst, from: r.From, tos: r.TOS, metric: r.Metric}
-}
-
-func byPlace(routes []fib.Route) map[place][]fib.Route {
-	out := make(map[place][]fib.Route, len(routes))
+func byPlace(routes []fib.Route) map[fib.Place][]fib.Route {
+	out := make(map[fib.Place][]fib.Route, len(routes))
 	for _, r := range routes {
-		out[placeOf(r)] = append(out[placeOf(r)], r)
+		out[r.Place()] = append(out[r.Place()], r)
 	}
 	return out
 }

@@ -16,22 +16,28 @@ import (
 // of main is gone; but those of the attachment's own NICs ADD brings back.
 func knownDefaults(in Input, mine []state.State, bringsBack bool) []fib.Route {
 	var known []fib.Route
+	there := routeSet{}
+	know := func(r fib.Route) {
+		known = append(known, r)
+		there.add(r)
+	}
 	for _, r := range in.Seen.Defaults(state.MainTable) {
 		if r.Protocol != state.Protocol && isAlive(in.Seen, r) {
-			known = append(known, r)
+			know(r)
 		}
 	}
+	out := takenOut(in, mine)
 	add := func(s state.State, isMine bool) {
 		if s.Main == nil {
 			return
 		}
 		for _, r := range ofMain(slices.Concat(s.Main.Defaults, s.Main.Displaced)) {
-			if r.Protocol == state.Protocol || !canReturn(in.Seen, r) || slices.ContainsFunc(known, r.EqualButProtocol) {
+			if r.Protocol == state.Protocol || !canReturn(in.Seen, r) || there.has(r) {
 				continue
 			}
 			own := bringsBack && isMine && slices.ContainsFunc(s.Main.NICs, func(n state.Device) bool { return r.Uses(n.Index) })
-			if own || takenOut(in, mine, r) {
-				known = append(known, named(in.Seen, r))
+			if own || out.has(r) {
+				know(named(in.Seen, r))
 			}
 		}
 	}
@@ -41,63 +47,78 @@ func knownDefaults(in Input, mine []state.State, bringsBack bool) []fib.Route {
 	for _, s := range in.everyOtherState() {
 		add(s, false)
 	}
-	slices.SortStableFunc(known, func(a, b fib.Route) int { return cmp.Compare(placeAmong(mine, a), placeAmong(mine, b)) })
-	return known
+	return inOrder(known, mine)
 }
 
-// placeAmong is the place of a default among those that the attachment knew on an earlier ADD:
-// the first of one metric is the best, and those that have returned to main stand behind.
-func placeAmong(mine []state.State, r fib.Route) int {
+// routeSet is a set of routes, whoever installed them. A pod may have thousands of one place.
+type routeSet map[fib.Identity]bool
+
+func routeSetOf(routes ...[]fib.Route) routeSet {
+	s := routeSet{}
+	for _, list := range routes {
+		for _, r := range list {
+			s.add(r)
+		}
+	}
+	return s
+}
+
+func (s routeSet) add(r fib.Route)      { s[r.IdentityButProtocol()] = true }
+func (s routeSet) has(r fib.Route) bool { return s[r.IdentityButProtocol()] }
+
+// inOrder sorts defaults as the attachment knew them on an earlier ADD: the first of one metric
+// is the best, and those that have returned to main stand behind.
+func inOrder(known []fib.Route, mine []state.State) []fib.Route {
+	places := map[fib.Identity]int{}
 	before := 0
 	for _, s := range mine {
 		if s.Main == nil {
 			continue
 		}
-		known := slices.Concat(s.Main.Defaults, s.Main.Displaced)
-		if i := slices.IndexFunc(known, r.EqualButProtocol); i >= 0 {
-			return before + i
+		for _, r := range slices.Concat(s.Main.Defaults, s.Main.Displaced) {
+			if _, known := places[r.IdentityButProtocol()]; !known {
+				places[r.IdentityButProtocol()] = before
+			}
+			before++
 		}
-		before += len(known)
 	}
-	return before
+	if before == 0 {
+		return known
+	}
+	place := func(r fib.Route) int {
+		if i, ok := places[r.IdentityButProtocol()]; ok {
+			return i
+		}
+		return before
+	}
+	slices.SortStableFunc(known, func(a, b fib.Route) int { return cmp.Compare(place(a), place(b)) })
+	return known
 }
 
-// takenOut reports whether a default is out of main because of the attachments: it was out when
+// takenOut are the defaults that are out of main because of the attachments: they were out when
 // one of them had been added, and nothing but an ADD takes one out.
-func takenOut(in Input, mine []state.State, r fib.Route) bool {
-	return slices.ContainsFunc(slices.Concat(mine, in.everyOtherState()), func(s state.State) bool {
-		return slices.ContainsFunc(displacedIn(s), r.EqualButProtocol)
-	})
+func takenOut(in Input, mine []state.State) routeSet {
+	out := routeSet{}
+	for _, s := range slices.Concat(mine, in.everyOtherState()) {
+		for _, r := range displacedIn(s) {
+			out.add(r)
+		}
+	}
+	return out
 }
 
 // asleepDefaults are those that are out of main because of the attachments, and that it would
 // not take now: their NIC is down, or IPv6 is off on it.
 func (s situation) asleepDefaults() []fib.Route {
 	var out []fib.Route
+	made, known := madeBy(s.otherStates()), routeSet{}
 	for _, st := range slices.Concat(s.states, s.everyOtherState()) {
 		for _, r := range displacedIn(st) {
 			isThere := !slices.ContainsFunc(r.Hops, func(h fib.Hop) bool { _, ok := s.Seen.LinkAt(h.Index); return !ok })
-			isOurs := r.Protocol == state.Protocol && !isMade(s.otherStates(), r) // which goes with its attachment
-			if isThere && !isOurs && !canReturn(s.Seen, r) && !slices.ContainsFunc(out, r.EqualButProtocol) {
+			isOurs := r.Protocol == state.Protocol && !made[r.Identity()] // which goes with its attachment
+			if isThere && !isOurs && !canReturn(s.Seen, r) && !known.has(r) {
+				known.add(r)
 				out = append(out, named(s.Seen, r))
-			}
-		}
-	}
-	return out
-}
-
-// made are the defaults that other attachments made, in main or taken out of it by a later
-// taker.
-func (s situation) made() []fib.Route {
-	seen := s.Seen.Defaults(state.MainTable)
-	var out []fib.Route
-	for _, o := range s.otherStates() {
-		if o.Main == nil {
-			continue
-		}
-		for _, r := range o.Main.Made {
-			if slices.ContainsFunc(seen, r.Equal) || canReturn(s.Seen, r) && takenOut(s.Input, s.states, r) {
-				out = append(out, r)
 			}
 		}
 	}
@@ -119,10 +140,48 @@ func ofMain(routes []fib.Route) []fib.Route {
 	})
 }
 
-func isMade(states []state.State, r fib.Route) bool {
-	return slices.ContainsFunc(states, func(s state.State) bool {
-		return s.Main != nil && slices.ContainsFunc(s.Main.Made, r.Equal)
-	})
+// made are the defaults that other attachments made, in main or taken out of it by a later
+// taker.
+func (s situation) made() []fib.Route {
+	var out []fib.Route
+	var seen map[fib.Identity]bool
+	var gone routeSet
+	for _, o := range s.otherStates() {
+		if o.Main == nil {
+			continue
+		}
+		for _, r := range o.Main.Made {
+			if seen == nil {
+				seen, gone = identities(s.Seen.Defaults(state.MainTable)), takenOut(s.Input, s.states)
+			}
+			if seen[r.Identity()] || canReturn(s.Seen, r) && gone.has(r) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out
+}
+
+// madeBy are the defaults that attachments made.
+func madeBy(states []state.State) map[fib.Identity]bool {
+	out := map[fib.Identity]bool{}
+	for _, s := range states {
+		if s.Main != nil {
+			for _, r := range s.Main.Made {
+				out[r.Identity()] = true
+			}
+		}
+	}
+	return out
+}
+
+// identities is a set of routes, each as who installed it.
+func identities(routes []fib.Route) map[fib.Identity]bool {
+	out := make(map[fib.Identity]bool, len(routes))
+	for _, r := range routes {
+		out[r.Identity()] = true
+	}
+	return out
 }
 
 // isAlive reports whether packets go by a route of main.

@@ -41,10 +41,7 @@ type recovery struct {
 }
 
 func (r *recovery) findTables(routes []fib.Route) {
-	claimed := map[uint32]bool{}
-	for _, table := range tablesOf(r.in.everyOtherState()) {
-		claimed[table] = true
-	}
+	claimed := tablesOf(r.in.everyOtherState())
 	r.tables, r.sources = map[uint32]bool{}, map[netip.Prefix]bool{}
 	add := func(table uint32) {
 		if !state.Reserved(table) && !claimed[table] {
@@ -106,8 +103,9 @@ func (r *recovery) findRules() {
 
 // findMade finds the default by the NIC that an ADD put into main.
 func (r *recovery) findMade() {
+	byOthers := madeBy(r.in.otherStates())
 	for _, route := range r.in.Seen.Defaults(state.MainTable) {
-		if route.Protocol == state.Protocol && r.nic.Index != 0 && route.Uses(r.nic.Index) && !isMade(r.in.otherStates(), route) {
+		if route.Protocol == state.Protocol && r.nic.Index != 0 && route.Uses(r.nic.Index) && !byOthers[route.Identity()] {
 			if r.found.Main == nil {
 				r.found.Main = &state.Main{NICs: []state.Device{{Index: r.nic.Index, Name: r.nic.Name}}}
 			}

@@ -178,15 +178,17 @@ func hasTable(s state.State, index int, role state.Role, f fib.Family) bool {
 // goes.
 func (s situation) mainChanges(d *Desired) []change.Change {
 	seen := s.Seen.Defaults(state.MainTable)
+	there, stays := routeSetOf(seen), routeSetOf(d.main.Main)
+	known, made := identities(s.defaults), madeBy(append(s.otherStates(), s.states...))
 	var put, take []change.Change
 	for _, r := range d.main.Main {
-		if !slices.ContainsFunc(seen, r.EqualButProtocol) && canReturn(s.Seen, r) {
+		if !there.has(r) && canReturn(s.Seen, r) {
 			put = append(put, change.AddToMain{Route: r})
 		}
 	}
 	for _, r := range seen {
-		leaves := slices.ContainsFunc(s.defaults, r.Equal) || r.Protocol == state.Protocol && isMade(append(s.otherStates(), s.states...), r)
-		if leaves && !slices.ContainsFunc(d.main.Main, r.EqualButProtocol) {
+		leaves := known[r.Identity()] || r.Protocol == state.Protocol && made[r.Identity()]
+		if leaves && !stays.has(r) {
 			take = append(take, change.DelFromMain{Route: r})
 		}
 	}
@@ -199,19 +201,25 @@ func (s situation) mainChanges(d *Desired) []change.Change {
 // tried all the same, for the kernel to say why not.
 func (s situation) mainRemoval() []change.Change {
 	seen := s.Seen.Defaults(state.MainTable)
+	there, gone := routeSetOf(seen), takenOut(s.Input, s.states)
 	var out []change.Change
-	for _, r := range s.without(s.asleepDefaults()).Main {
-		if !slices.ContainsFunc(seen, r.EqualButProtocol) && takenOut(s.Input, s.states, r) {
+	put := func(r fib.Route) {
+		if !there.has(r) {
+			there.add(r)
 			out = append(out, change.AddToMain{Route: r})
 		}
 	}
-	for _, r := range s.rememberedAlone() {
-		if !slices.ContainsFunc(seen, r.EqualButProtocol) && !isAdded(out, r) {
-			out = append(out, change.AddToMain{Route: named(s.Seen, r)})
+	for _, r := range s.without(s.asleepDefaults()).Main {
+		if gone.has(r) {
+			put(r)
 		}
 	}
+	for _, r := range s.rememberedAlone() {
+		put(named(s.Seen, r))
+	}
+	mine, theirs := madeBy(s.states), madeBy(s.otherStates())
 	for _, r := range seen {
-		if r.Protocol == state.Protocol && isMade(s.states, r) && !isMade(s.otherStates(), r) {
+		if r.Protocol == state.Protocol && mine[r.Identity()] && !theirs[r.Identity()] {
 			out = append(out, change.DelFromMain{Route: r})
 		}
 	}
@@ -222,24 +230,20 @@ func (s situation) mainRemoval() []change.Change {
 // return with this attachment, whoever has main then, for nobody could put them back later.
 func (s situation) rememberedAlone() []fib.Route {
 	var out []fib.Route
+	byOthers := routeSet{}
+	for _, o := range s.otherStates() {
+		for _, r := range displacedIn(o) {
+			byOthers.add(r)
+		}
+	}
 	for _, st := range s.states {
 		for _, r := range displacedIn(st) {
-			byOthers := slices.ContainsFunc(s.otherStates(), func(o state.State) bool {
-				return slices.ContainsFunc(displacedIn(o), r.EqualButProtocol)
-			})
-			if r.Protocol != state.Protocol && !byOthers && canReturn(s.Seen, r) {
+			if r.Protocol != state.Protocol && !byOthers.has(r) && canReturn(s.Seen, r) {
 				out = append(out, r)
 			}
 		}
 	}
 	return out
-}
-
-func isAdded(changes []change.Change, r fib.Route) bool {
-	return slices.ContainsFunc(changes, func(c change.Change) bool {
-		a, ok := c.(change.AddToMain)
-		return ok && a.Route.EqualButProtocol(r)
-	})
 }
 
 // without says who has main when the attachment has left, with further defaults than there are.
@@ -255,14 +259,15 @@ func (s situation) notesOnMain(m *state.Main, out maindefault.Outcome) []string 
 		notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: %s", r, maindefault.Fixed(r)))
 	}
 	for _, r := range s.Seen.Table(state.MainTable) {
-		lost := slices.ContainsFunc(out.Lost[r.Family], func(n maindefault.NIC) bool { return r.Uses(n.Index) })
-		if lost && r.TOS != 0 && r.Dst.Bits() == 0 {
+		lost := func(n maindefault.NIC) bool { return r.Uses(n.Index) }
+		if r.TOS != 0 && r.Dst.Bits() == 0 && slices.ContainsFunc(out.Lost[r.Family], lost) {
 			notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: it is for one type of service only", r))
 		}
 	}
 	asleep := s.asleepDefaults()
+	sleeps := identities(asleep)
 	for _, r := range s.decide(m, asleep).Main {
-		if slices.ContainsFunc(asleep, r.Equal) {
+		if sleeps[r.Identity()] {
 			l, _ := s.Seen.LinkAt(r.Hops[0].Index)
 			why := l.Name + " is down"
 			if l.Up {
@@ -277,8 +282,9 @@ func (s situation) notesOnMain(m *state.Main, out maindefault.Outcome) []string 
 // rememberOutcome notes which defaults are out of main, so that whoever leaves last can put
 // those of others back, and which families have one.
 func (s situation) rememberOutcome(m *state.Main, out maindefault.Outcome) {
+	stays := identities(out.Main)
 	for _, r := range slices.Concat(s.defaults, s.made(), s.asleepDefaults()) {
-		if !slices.ContainsFunc(out.Main, r.Equal) {
+		if !stays[r.Identity()] {
 			m.Displaced = append(m.Displaced, r)
 		}
 	}

@@ -85,7 +85,10 @@ func (m *model) observe(tables ...uint32) *fib.Snapshot {
 			continue
 		}
 		r.Hops = slices.Clone(r.Hops)
-		i := slices.IndexFunc(s.Routes, func(o fib.Route) bool { return o.SamePlace(r) && ecmp(o) && ecmp(r) })
+		i := -1
+		if ecmp(r) {
+			i = slices.IndexFunc(s.Routes, func(o fib.Route) bool { return o.SamePlace(r) && ecmp(o) })
+		}
 		if hopByHop := r.Table == state.MainTable && r.IsDefault(); i >= 0 && !hopByHop {
 			s.Routes[i].Hops = append(s.Routes[i].Hops, r.Hops...)
 		} else {

@@ -5,9 +5,11 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
@@ -57,6 +59,8 @@ type situation struct {
 	// defaults are all that are known, in main or out of it, but for those that we made;
 	// main is the table as it would be without us.
 	defaults, main []fib.Route
+	// ownTables are those of the states.
+	ownTables map[uint32]bool
 }
 
 func situationOf(in Input) situation {
@@ -64,6 +68,7 @@ func situationOf(in Input) situation {
 	if in.Mine != nil {
 		s.states = in.Mine.States()
 	}
+	s.ownTables = tablesOf(s.states)
 	s.defaults = knownDefaults(in, s.states, true)
 	for _, r := range in.Seen.Table(state.MainTable) {
 		if r.Protocol != state.Protocol && !r.IsDefault() {
@@ -206,6 +211,7 @@ func attachmentLinks(in Input) ([]fib.Link, error) {
 
 // checkState refuses what cannot work before anything is written.
 func (s situation) checkState(nics []tables.NIC) error {
+	claims := s.claims()
 	for _, n := range nics {
 		if len(n.Sources) == 0 {
 			continue // the reverse-path filter alone
@@ -219,13 +225,13 @@ func (s situation) checkState(nics []tables.NIC) error {
 				state.ErrUnfit, n.Link.Name, master.Name, master.VRFTable)
 		}
 		for _, source := range n.Sources {
-			if err := s.unclaimed(n, source); err != nil {
+			if err := claims.against(n, source); err != nil {
 				return err
 			}
 		}
 		if absent := absentAddresses(s.Seen, n.Sources); len(absent) > 0 {
 			return fmt.Errorf("%w: no device has %s, which prevResult gives to %s: packets for it would not be delivered",
-				state.ErrUnfit, strings.Join(absent, ", "), n.Link.Name)
+				state.ErrUnfit, listed(absent), n.Link.Name)
 		}
 	}
 	return nil
@@ -247,6 +253,15 @@ func absentAddresses(seen *fib.Snapshot, sources []state.Source) []string {
 	return out
 }
 
+// listed prints what may be many.
+func listed(words []string) string {
+	const most = 8
+	if len(words) <= most {
+		return strings.Join(words, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
+}
+
 // duplicates are the addresses of a NIC that another host of the link has, too.
 func duplicates(seen *fib.Snapshot, index int) []string {
 	var out []string
@@ -258,18 +273,30 @@ func duplicates(seen *fib.Snapshot, index int) []string {
 	return out
 }
 
-// unclaimed refuses a source that another NIC has: a packet from it could leave by one of
-// them only.
-func (s situation) unclaimed(n tables.NIC, source state.Source) error {
-	var owners map[uint32]string
+// claims are what speaks against a source: that another NIC has it, or would lose an address
+// to it.
+type claims struct {
+	situation
+	sources  map[netip.Prefix][]fib.Rule // the source rules that are not the attachment's own
+	owners   func() map[uint32]string
+	deciding func() map[netip.Prefix]map[string]bool
+}
+
+func (s situation) claims() claims {
+	c := claims{situation: s, sources: map[netip.Prefix][]fib.Rule{}, owners: sync.OnceValue(s.tableOwners), deciding: sync.OnceValue(s.deciding)}
 	for _, r := range s.Seen.Rules {
-		if r.From != source.Prefix || !state.IsSource(r) || slices.Contains(tablesOf(s.states), r.Table) {
-			continue
+		if state.IsSource(r) && !s.ownTables[r.Table] {
+			c.sources[r.From] = append(c.sources[r.From], r)
 		}
-		if owners == nil {
-			owners = s.tableOwners()
-		}
-		owner, known := owners[r.Table]
+	}
+	return c
+}
+
+// against refuses a source that another NIC has: a packet from it could leave by one of
+// them only.
+func (c claims) against(n tables.NIC, source state.Source) error {
+	for _, r := range c.sources[source.Prefix] {
+		owner, known := c.owners()[r.Table]
 		if !known {
 			owner = "another attachment"
 		}
@@ -277,7 +304,7 @@ func (s situation) unclaimed(n tables.NIC, source state.Source) error {
 			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", state.ErrUnfit, prefixText(source.Prefix), n.Link.Name, owner, r)
 		}
 	}
-	if a, other, ok := s.takenAlong(n.Link.Index, source.Prefix); ok {
+	if a, other, ok := c.takenAlong(n.Link.Index, source.Prefix); ok {
 		return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it",
 			state.ErrUnfit, prefixText(source.Prefix), n.Link.Name, a.Prefix.Addr(), other.Name)
 	}
@@ -286,21 +313,17 @@ func (s situation) unclaimed(n tables.NIC, source state.Source) error {
 
 // takenAlong finds an address of another NIC that a source holds and that has no source rule
 // of its own.
-func (s situation) takenAlong(index int, source netip.Prefix) (fib.Address, fib.Link, bool) {
-	var deciding map[netip.Prefix]map[string]bool
-	for _, a := range s.Seen.Addresses {
+func (c claims) takenAlong(index int, source netip.Prefix) (fib.Address, fib.Link, bool) {
+	for _, a := range c.Seen.Addresses {
 		if a.Index == index || !source.Contains(a.Prefix.Addr()) {
 			continue
 		}
-		other, ok := s.Seen.LinkAt(a.Index)
+		other, ok := c.Seen.LinkAt(a.Index)
 		meant := other.Loopback || fib.IsHost(source) && lvs.Silent(other) // a VIP, by its own name
 		if !ok || meant {
 			continue
 		}
-		if deciding == nil {
-			deciding = s.deciding()
-		}
-		if !deciding[fib.Host(a.Prefix.Addr())][other.Name] {
+		if !c.deciding()[fib.Host(a.Prefix.Addr())][other.Name] {
 			return a, other, true
 		}
 	}
@@ -418,11 +441,13 @@ func memories(states []state.State) []settings.Memories {
 	return out
 }
 
-// tablesOf lists the tables of all states.
-func tablesOf(states []state.State) []uint32 {
-	var out []uint32
+// tablesOf are the tables of all states.
+func tablesOf(states []state.State) map[uint32]bool {
+	out := map[uint32]bool{}
 	for _, s := range states {
-		out = append(out, s.Tables()...)
+		for _, table := range s.Tables() {
+			out[table] = true
+		}
 	}
 	return out
 }
@@ -432,7 +457,7 @@ func tablesOf(states []state.State) []uint32 {
 func Tables(in Input) []uint32 {
 	var out []uint32
 	if in.Mine != nil {
-		out = tablesOf(in.Mine.States())
+		out = slices.Collect(maps.Keys(tablesOf(in.Mine.States())))
 	}
 	if in.Config != nil && in.Config.LVS != nil && in.Config.LVS.ReplyBy != "" {
 		if l, ok := in.Seen.Link(in.Config.LVS.ReplyBy); ok {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/change"
@@ -67,13 +68,14 @@ func defaultTable(states []state.State, index int, f fib.Family) (uint32, bool) 
 // guards refuse what comes from an address of a NIC without a source table.
 func guards(seen *fib.Snapshot, states, leaving []state.State, f fib.Family) []fib.Rule {
 	var out []fib.Rule
+	routed, sources := routedNICs(states, f), sourcesOf(states)
 	for _, a := range seen.Addresses {
 		ip := a.Prefix.Addr()
 		l, ok := seen.LinkAt(a.Index)
 		if !ok || l.Loopback || fib.FamilyOf(ip) != f || ip.Is6() && ip.IsLinkLocalUnicast() {
 			continue
 		}
-		if isRouted(states, l.Index, f) || isSourceOf(states, a) || isGoing(leaving, l.Index) {
+		if routed[l.Index] || sources[fib.Host(ip)] || isGoing(leaving, l.Index) {
 			continue
 		}
 		out = append(out, fib.Rule{Family: f, Priority: state.GuardPriority, From: fib.Host(ip), Action: fib.Unreachable, Protocol: state.Protocol})
@@ -99,27 +101,41 @@ func (s situation) wasGuarded(index int) bool {
 			}
 		}
 	}
-	return slices.ContainsFunc(s.Seen.Rules, func(r fib.Rule) bool {
-		return state.IsGuard(r) && slices.ContainsFunc(s.Seen.Addresses, func(a fib.Address) bool {
-			return a.Index == index && fib.Host(a.Prefix.Addr()) == r.From
-		})
-	})
+	own := map[netip.Prefix]bool{}
+	for _, a := range s.Seen.Addresses {
+		if a.Index == index {
+			own[fib.Host(a.Prefix.Addr())] = true
+		}
+	}
+	return slices.ContainsFunc(s.Seen.Rules, func(r fib.Rule) bool { return state.IsGuard(r) && own[r.From] })
 }
 
-// isRouted reports whether a NIC has a source table of a family.
-func isRouted(states []state.State, index int, f fib.Family) bool {
-	return slices.ContainsFunc(states, func(s state.State) bool {
-		return slices.ContainsFunc(s.NICs, func(n state.NIC) bool {
-			return n.Index == index && n.Role != state.Replies && slices.ContainsFunc(n.Sources(), func(x state.Source) bool { return x.Family() == f })
-		})
-	})
+// routedNICs are the NICs that have a source table of a family.
+func routedNICs(states []state.State, f fib.Family) map[int]bool {
+	out := map[int]bool{}
+	for _, s := range states {
+		for _, n := range s.NICs {
+			if n.Role != state.Replies && slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) }) {
+				out[n.Index] = true
+			}
+		}
+	}
+	return out
 }
 
-// isSourceOf reports whether an address is a source of any attachment.
-func isSourceOf(states []state.State, a fib.Address) bool {
-	return slices.ContainsFunc(states, func(s state.State) bool {
-		return slices.ContainsFunc(s.NICs, func(n state.NIC) bool { return n.Has(fib.Host(a.Prefix.Addr())) })
-	})
+// sourcesOf are the sources of all attachments.
+func sourcesOf(states []state.State) map[netip.Prefix]bool {
+	out := map[netip.Prefix]bool{}
+	for _, s := range states {
+		for _, n := range s.NICs {
+			for _, t := range n.Tables {
+				for _, source := range t.Sources {
+					out[source.Prefix] = true
+				}
+			}
+		}
+	}
+	return out
 }
 
 // missing adds the rules that are not there.
@@ -136,7 +152,7 @@ func missing(seen map[fib.Rule]bool, wanted []fib.Rule) []change.Change {
 // staleFallbacks removes the fallbacks and refusals that are not wanted. A fallback to a table
 // that no attachment knows stays, and with it all refusals: the record of its attachment was
 // lost, and the pod may live by it.
-func staleFallbacks(seen *fib.Snapshot, wanted []fib.Rule, tables []uint32) []change.Change {
+func staleFallbacks(seen *fib.Snapshot, wanted []fib.Rule, tables map[uint32]bool) []change.Change {
 	var out []change.Change
 	want := setOf(wanted)
 	known, stays := map[fib.Family]bool{}, map[fib.Family]bool{}
@@ -146,7 +162,7 @@ func staleFallbacks(seen *fib.Snapshot, wanted []fib.Rule, tables []uint32) []ch
 	for _, r := range seen.Rules {
 		switch {
 		case !state.IsFallback(r) || want[r]:
-		case slices.Contains(tables, r.Table):
+		case tables[r.Table]:
 			out = append(out, change.DelRule{Rule: r})
 		default:
 			stays[r.Family] = true

@@ -2,8 +2,12 @@ package plan
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/lvs"
@@ -22,6 +26,7 @@ func Verify(in Input) state.Deviations {
 		verifyLinks(in.Seen, s),
 		verifyAddresses(in.Seen, s),
 		verifyRules(in.Seen, s),
+		verifyShadows(in, s),
 		verifyClaims(in),
 		verifyTogether(in, s),
 		verifyRoutes(in.Seen, withoutGone(in.Seen, s)),
@@ -103,27 +108,20 @@ func verifyRules(seen *fib.Snapshot, s state.State) state.Deviations {
 			out = append(out, state.Deviation{Kind: state.Foreign, What: what, Want: "present once", Got: fmt.Sprintf("%d of it", n)})
 		}
 	}
-	for _, n := range s.NICs {
-		for _, t := range n.Tables {
-			for _, source := range t.Sources {
-				out = append(out, shadows(seen, source, t.Number)...)
-			}
-		}
-	}
 	return out
 }
 
 // verifyClaims looks for addresses of other NICs that a source takes with it, because they
 // came, or lost their own source rule, after ADD.
 func verifyClaims(in Input) state.Deviations {
-	now := situationOf(in)
+	claims := situationOf(in).claims()
 	var out state.Deviations
 	for _, n := range in.Mine.State.NICs {
 		if n.Role == state.Displaced {
 			continue
 		}
 		for _, source := range n.Sources() {
-			if a, other, ok := now.takenAlong(n.Index, source.Prefix); ok {
+			if a, other, ok := claims.takenAlong(n.Index, source.Prefix); ok {
 				out = append(out, state.Deviation{
 					Kind: state.Foreign, What: fmt.Sprintf("the source %s of %s", prefixText(source.Prefix), n.Name),
 					Want: "addresses of " + n.Name + " alone, or of NICs with sources of their own",
@@ -152,43 +150,139 @@ func alone(r fib.Rule) fib.Rule {
 	return r
 }
 
-// shadows finds the rules that take all of a source's traffic before its own
-// rule is asked, for the sources that the kernel cannot be asked about. The
-// local table answers for the pod's own addresses only; a rule with further
-// selectors is a policy that is meant to come first.
-func shadows(seen *fib.Snapshot, source state.Source, table uint32) state.Deviations {
-	if askable(seen, source) {
-		return nil // the kernel's to say
-	}
-	decision := slices.IndexFunc(seen.Rules, func(r fib.Rule) bool { return state.IsDecision(r) && r.From == source.Prefix })
-	own := slices.IndexFunc(seen.Rules, func(r fib.Rule) bool { return state.IsSource(r) && r.From == source.Prefix && r.Table == table })
-	if decision < 0 || own < 0 {
-		return nil // which has been said
-	}
-	lookup := seen.Rules[own]
-	var out state.Deviations
-	for i, r := range seen.Rules[:own] {
-		before := i < decision || r.Priority >= state.Anchor
-		if !before || r.Family != source.Family() || !r.Matches(source.Prefix) || r.Protocol == state.Protocol ||
-			r.Action == fib.Nop || (r.Action == fib.Lookup && r.Table == state.LocalTable) {
-			continue
+// verifyShadows looks for rules of others that decide before a source's own, for the sources
+// that the kernel cannot be asked about.
+func verifyShadows(in Input, s state.State) state.Deviations {
+	v := shadows{in: in, decisions: map[netip.Prefix]int{}, lookups: map[fib.Rule]int{}, tables: map[uint32]*fib.Ways{}}
+	for i, r := range in.Seen.Rules {
+		switch {
+		case state.IsDecision(r) && r.From.IsValid():
+			v.decisions[r.From] = i
+		case state.IsSource(r):
+			v.lookups[fib.Rule{From: r.From, Table: r.Table}] = i
+		case r.Protocol != state.Protocol && r.Action != fib.Nop && (r.Action != fib.Lookup || r.Table != state.LocalTable):
+			v.others = append(v.others, i)
 		}
-		out = append(out, state.Deviation{
-			Kind: state.Foreign,
-			What: fmt.Sprintf("traffic from %s", prefixText(source.Prefix)),
-			Want: fmt.Sprintf("the rule %q to decide", lookup), Got: "an earlier rule that decides before it",
-			Decides: fmt.Sprintf("the rule %q", r),
-		})
+	}
+	answered := answeredSources(in.Seen)
+	var out state.Deviations
+	for _, n := range s.NICs {
+		for _, t := range n.Tables {
+			for _, source := range t.Sources {
+				if !answered(source.Prefix) {
+					out = append(out, v.of(source, t, n.Index)...)
+				}
+			}
+		}
 	}
 	return out
 }
 
-// askable reports whether the kernel answers questions about a source: not
-// before the pod has an address of it.
-func askable(seen *fib.Snapshot, source state.Source) bool {
-	return slices.ContainsFunc(seen.Addresses, func(a fib.Address) bool {
-		return !a.Tentative && source.Prefix.Contains(a.Prefix.Addr())
-	})
+// answeredSources tells the sources about which the kernel answers questions: those of which
+// the pod has an address.
+func answeredSources(seen *fib.Snapshot) func(netip.Prefix) bool {
+	var all []netip.Addr
+	there := map[netip.Addr]bool{}
+	for _, a := range seen.Addresses {
+		if ip := a.Prefix.Addr(); !a.Tentative {
+			all = append(all, ip)
+			there[ip] = true
+		}
+	}
+	return func(source netip.Prefix) bool {
+		return fib.IsHost(source) && there[source.Addr()] || !fib.IsHost(source) && slices.ContainsFunc(all, source.Contains)
+	}
+}
+
+// shadows finds what stands before source rules. A pod may have thousands of rules.
+type shadows struct {
+	in        Input
+	decisions map[netip.Prefix]int // places of the decision rules by source
+	lookups   map[fib.Rule]int     // places of the source rules by source and table
+	others    []int                // places of the rules of others
+	tables    map[uint32]*fib.Ways // those that were looked into; nil: it cannot be told
+}
+
+// mostShadowing bounds how many tables of others are read.
+const mostShadowing = 64
+
+// of finds the rules that decide before a source's own, as far as they are for all its traffic:
+// a rule with further selectors is a policy that is meant to come first. One that looks into a
+// table decides only what that has a route for.
+func (v shadows) of(source state.Source, table state.Table, nic int) state.Deviations {
+	decision, there := v.decisions[source.Prefix]
+	own, known := v.lookups[fib.Rule{From: source.Prefix, Table: table.Number}]
+	if !there || !known {
+		return nil // which has been said
+	}
+	var out state.Deviations
+	for _, i := range v.others {
+		r := v.in.Seen.Rules[i]
+		before := i < decision || i < own && r.Priority >= state.Anchor
+		if !before || r.Family != source.Family() || !r.Matches(source.Prefix) ||
+			r.Action == fib.Goto && r.Target <= v.in.Seen.Rules[decision].Priority {
+			continue
+		}
+		by, all := fmt.Sprintf("the rule %q", r), true
+		if r.Action == fib.Lookup {
+			var route fib.Route
+			if route, all = v.decides(r.Table, table, source.Family(), nic); !route.Dst.IsValid() {
+				continue
+			}
+			by += fmt.Sprintf(" and the route %q", route)
+		}
+		out = append(out, state.Deviation{
+			Kind: state.Foreign,
+			What: fmt.Sprintf("traffic from %s", prefixText(source.Prefix)),
+			Want: fmt.Sprintf("the rule %q to decide", v.in.Seen.Rules[own]), Got: "an earlier rule that decides before it",
+			Decides: by,
+		})
+		if all {
+			break // nothing comes to those behind it
+		}
+	}
+	return out
+}
+
+// decides finds a route by which a table decides otherwise what a source table has a route for;
+// all is set where it decides everything.
+func (v shadows) decides(number uint32, own state.Table, f fib.Family, nic int) (route fib.Route, all bool) {
+	w := v.ways(number)
+	if w == nil {
+		return fib.Route{}, false
+	}
+	otherwise := func(r fib.Route) bool { return r.Type != unix.RTN_THROW && len(r.Through(nic, false).Hops) == 0 }
+	if r, ok := w.Covering(f.Any()); ok && otherwise(r) {
+		return r, true
+	}
+	for _, r := range own.Routes {
+		dst := r.Dst
+		if dst.Bits() == 0 {
+			dst = fib.Host(fib.OffLink(f)[0])
+		}
+		if r.Family != f || dst.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		if got, ok := w.Covering(dst); ok && otherwise(got) {
+			return got, false
+		}
+	}
+	return fib.Route{}, false
+}
+
+// ways looks into a table.
+func (v shadows) ways(number uint32) *fib.Ways {
+	w, looked := v.tables[number]
+	if looked || len(v.tables) == mostShadowing {
+		return w
+	}
+	routes := v.in.Seen.Table(number)
+	if len(routes) == 0 {
+		routes, _ = v.in.Routes(number) // what cannot be read is not blamed
+		v.in.Seen.NameHops(routes)
+	}
+	v.tables[number] = fib.WaysIn(routes)
+	return v.tables[number]
 }
 
 // verifyTogether looks for the fallbacks of the attachment's tables, wherever they stand among
@@ -242,7 +336,7 @@ func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
 	var out state.Deviations
 	wanted, there := byPlace(s.Routes()), byPlace(seen.Routes)
 	for _, want := range s.Routes() {
-		rivals := there[placeOf(want)]
+		rivals := there[want.Place()]
 		if slices.ContainsFunc(rivals, func(r fib.Route) bool { return asAdded(want, r) }) {
 			continue
 		}
@@ -252,9 +346,9 @@ func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
 		}
 		out = append(out, dev)
 	}
-	tables := s.Tables()
+	tables := tablesOf([]state.State{s})
 	for _, r := range seen.Routes {
-		if slices.Contains(tables, r.Table) && !slices.ContainsFunc(wanted[placeOf(r)], func(want fib.Route) bool { return asAdded(want, r) }) {
+		if tables[r.Table] && !slices.ContainsFunc(wanted[r.Place()], func(want fib.Route) bool { return asAdded(want, r) }) {
 			out = append(out, state.Deviation{Kind: state.Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
 		}
 	}
@@ -360,10 +454,10 @@ func Warnings(in Input) []string {
 	s := in.Mine.State
 	var out []string
 	for _, n := range s.NICs {
+		covered := coverOf(n)
 		for _, a := range in.Seen.Addresses {
 			ip := a.Prefix.Addr()
-			if a.Index != n.Index || n.Role != state.Attached || len(n.Tables) == 0 || ip.IsLinkLocalUnicast() ||
-				slices.ContainsFunc(n.Sources(), func(x state.Source) bool { return x.Prefix.Contains(ip) }) {
+			if a.Index != n.Index || n.Role != state.Attached || len(n.Tables) == 0 || ip.IsLinkLocalUnicast() || covered(ip) {
 				continue
 			}
 			out = append(out, fmt.Sprintf("no source covers the address %s of %s: its traffic goes by the main table; list it, or its prefix, in \"sources\"", ip, n.Name))
@@ -376,6 +470,15 @@ func Warnings(in Input) []string {
 		}
 	}
 	return out
+}
+
+// coverOf tells whether a NIC has a source that holds an address.
+func coverOf(n state.NIC) func(netip.Addr) bool {
+	sources := sourcesOf([]state.State{{NICs: []state.NIC{n}}})
+	prefixes := slices.DeleteFunc(slices.Collect(maps.Keys(sources)), fib.IsHost)
+	return func(ip netip.Addr) bool {
+		return sources[fib.Host(ip)] || slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })
+	}
 }
 
 // texts prints routes for a message.

@@ -293,11 +293,33 @@ func TestVerify(t *testing.T) {
 		{
 			name:       "rules ahead of a source that the kernel cannot be asked about",
 			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
-			mishaps:    all(withRule("-4 rule 100: from 10.20.0.0/16 lookup main"), withRule("-4 rule 200: from all unreachable"), withRule("-4 rule 40003: from all lookup main")),
+			mishaps: all(
+				withRule("-4 rule 90: from all lookup 52"), withRoute("-4 route 10.20.30.0/25 via 10.244.0.9 dev eth0 table 52"),
+				withRule("-4 rule 95: from all lookup 53"), withRoute("-4 route 10.20.0.0/16 via 10.244.0.9 dev eth0 table 53"),
+				withRule("-4 rule 100: from 10.20.0.0/16 lookup main"), withRule("-4 rule 200: from all unreachable")),
 			want: `
-				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main"
-				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"
-				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "40003: from all lookup main"`,
+				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "95: from all lookup 53" and the route "10.20.0.0/16 via 10.244.0.9 dev eth0 table 53 proto boot"
+				foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "100: from 10.20.0.0/16 lookup main" and the route "default via 10.244.0.1 dev eth0 proto boot"`,
+		},
+		{
+			name:       "a rule in the block ahead of a source that the kernel cannot be asked about",
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
+			mishaps:    all(withRule("-4 rule 40003: from all lookup main"), withRule("-4 rule 40004: from all unreachable")),
+			want:       `foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "40003: from all lookup main" and the route "default via 10.244.0.1 dev eth0 proto boot"`,
+		},
+		{
+			name:       "a refusal ahead of a source that the kernel cannot be asked about",
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
+			mishaps:    all(withRule("-4 rule 200: from all unreachable"), withRule("-4 rule 300: from all lookup main")),
+			want:       `foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "200: from all unreachable"`,
+		},
+		{
+			name:       "rules ahead whose tables have no route for its traffic, or the same way",
+			attachment: attachment{conf: `"sources": ["10.20.73.29"]`},
+			mishaps: all(
+				withRule("-4 rule 100: from all lookup 51"), // which is empty
+				withRule("-4 rule 101: from all lookup 52"), withRoute("-4 route 100.64.0.0/10 via 10.244.0.9 dev eth0 table 52"),
+				withRule("-4 rule 102: from all lookup 53"), withRoute("-4 route default via 10.20.30.1 dev net1 table 53")),
 		},
 		{
 			name:       "a rule of our priority that came before",
@@ -307,7 +329,7 @@ func TestVerify(t *testing.T) {
 				withRule("-4 rule 32765: from 10.20.0.0/16 lookup main"),
 				withRule("-4 rule 32765: from 10.20.73.29 goto 40000 proto 73"),
 			),
-			want: `foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "32765: from 10.20.0.0/16 lookup main"`,
+			want: `foreign: traffic from 10.20.73.29: want the rule "40012: from 10.20.73.29 lookup 7300 proto 73" to decide, got an earlier rule that decides before it; decided by the rule "32765: from 10.20.0.0/16 lookup main" and the route "default via 10.244.0.1 dev eth0 proto boot"`,
 		},
 		{
 			name:       "rules ahead that decide for a part of its traffic, or for others, or behind",
@@ -368,6 +390,9 @@ func (p *pod) deviations(a attachment) []string {
 // tentative: of those the kernel cannot be asked.
 func TestVerifyTentative(t *testing.T) {
 	p := newPod(t, `
+		eth0
+		2001:db8:2::5/64
+		-6 route default via 2001:db8:2::1 dev eth0
 		net1
 		2001:db8:30::5/64 tentative`)
 	a := attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`}
@@ -375,7 +400,7 @@ func TestVerifyTentative(t *testing.T) {
 	p.kernel.appendRule(parseRule(t, "-6 rule 100: from all lookup main"))
 	compare(t, "deviations", []string{
 		`foreign: traffic from 2001:db8:30::5: want the rule "40012: from 2001:db8:30::5 lookup 7300 proto 73" to decide, ` +
-			`got an earlier rule that decides before it; decided by the rule "100: from all lookup main"`,
+			`got an earlier rule that decides before it; decided by the rule "100: from all lookup main" and the route "default via 2001:db8:2::1 dev eth0 proto boot metric 1024"`,
 	}, p.deviations(a))
 }
 

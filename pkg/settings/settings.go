@@ -54,14 +54,6 @@ func (m Memory) Empty() bool {
 	return m.All == nil && m.Default == nil && len(m.Originals) == 0 && len(m.Devices) == 0 && m.Least == 0
 }
 
-func (m Memory) original(index int) (int, bool) {
-	i := slices.IndexFunc(m.Originals, func(d Device) bool { return d.Index == index })
-	if i < 0 {
-		return 0, false
-	}
-	return m.Originals[i].Value, true
-}
-
 // Wants is the value that is wanted of a device.
 func (w Wish) Wants(index int) (int, bool) {
 	i := slices.IndexFunc(w.Devices, func(d Device) bool { return d.Index == index })
@@ -173,8 +165,9 @@ func originalValues(s *fib.Snapshot, key string, attachments []Memories) values 
 		}
 	}
 	born := targets(key, values{all: was.all, def: was.def}, wantedBy(key, attachments)).def
+	remembered := rememberedValues(key, attachments)
 	for index, own := range was.devices {
-		if value, ok := rememberedValue(key, attachments, index); ok {
+		if value, ok := remembered[index]; ok {
 			was.devices[index] = value
 		} else if changed && own == born {
 			// It came since, and was born with the default that is ours.
@@ -184,13 +177,15 @@ func originalValues(s *fib.Snapshot, key string, attachments []Memories) values 
 	return was
 }
 
-func rememberedValue(key string, attachments []Memories, index int) (int, bool) {
-	for _, a := range attachments {
-		if d, ok := a[key].original(index); ok {
-			return d, true
+// rememberedValues are the devices' own, each as the first attachment has it that knows one.
+func rememberedValues(key string, attachments []Memories) map[int]int {
+	out := map[int]int{}
+	for _, a := range slices.Backward(attachments) {
+		for _, d := range slices.Backward(a[key].Originals) {
+			out[d.Index] = d.Value
 		}
 	}
-	return 0, false
+	return out
 }
 
 // Remember is what an attachment has to remember so that every number can be restored by

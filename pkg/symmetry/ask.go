@@ -22,7 +22,10 @@ type Kernel interface {
 // Check asks every question about what an attachment has and returns the wrong answers. Seen
 // is the pod as it is, others are the states of the other attachments.
 func Check(k Kernel, cfg *config.Config, seen *fib.Snapshot, s state.State, others []state.State) state.Deviations {
-	j := judge{kernel: k, seen: seen}
+	j := judge{kernel: k, seen: seen, tables: map[uint32]*fib.Ways{}, targets: map[target]bool{}}
+	for _, r := range seen.Rules {
+		j.targets[target{r.Family, r.Priority}] = true
+	}
 	asked := j.meant(questions(cfg, seen, s, others))
 	var out state.Deviations
 	for i, answer := range j.kernel.Ask(queries(asked, func(q question) fib.Query { return q.query(q.flow) })...) {
@@ -42,8 +45,23 @@ func queries(list []question, query func(question) fib.Query) []fib.Query {
 }
 
 type judge struct {
-	kernel Kernel
-	seen   *fib.Snapshot
+	kernel  Kernel
+	seen    *fib.Snapshot
+	tables  map[uint32]*fib.Ways // those that were looked into
+	targets map[target]bool
+}
+
+// target is where a goto can lead: a rule's priority.
+type target struct {
+	family   fib.Family
+	priority uint32
+}
+
+func (j judge) ways(table uint32) *fib.Ways {
+	if j.tables[table] == nil {
+		j.tables[table] = fib.WaysIn(j.seen.Table(table))
+	}
+	return j.tables[table]
 }
 
 // meant leaves out the forged packets that would be none: those from remotes that the
@@ -112,32 +130,47 @@ func (j judge) decides(q fib.Query, nic device, a fib.Answer) (fib.Rule, string)
 		return rule, "the table " + fib.TableText(a.Route.Table)
 	}
 	text := fmt.Sprintf("the rule %q", rule)
-	if route, ok := longest(j.seen.Table(a.Route.Table), q.To); ok && a.Err == nil {
-		text += fmt.Sprintf(" and the route %q", route)
+	if a.Err == nil {
+		if route, ok := j.ways(a.Route.Table).Longest(q.To); ok {
+			text += fmt.Sprintf(" and the route %q", route)
+		}
 	}
 	return rule, text
 }
 
-// rule finds the first rule, on the packet's way through them, that does what was answered.
+// rule finds the rule that made the kernel answer so: one that leads to the table of the route,
+// or that refuses. There may be thousands.
 func (j judge) rule(q fib.Query, nic device, a fib.Answer) (fib.Rule, bool) {
-	goOnAt := uint32(0)
-	for _, r := range j.seen.Rules {
-		if r.Family != fib.FamilyOf(q.To) || r.Priority < goOnAt || r.IIF != "" || (r.From.IsValid() && !r.From.Contains(q.From)) ||
-			(r.To.IsValid() && !r.To.Contains(q.To)) || (r.OIF != "" && (q.OIF == 0 || r.OIF != nic.Name)) {
+	for _, plain := range []bool{true, false} { // what has more selectors may not be meant for this packet
+		if r, ok := j.firstRule(q, nic, a, plain); ok {
+			return r, true
+		}
+	}
+	return fib.Rule{}, false
+}
+
+// firstRule finds the first of those rules on the packet's way through them.
+func (j judge) firstRule(q fib.Query, nic device, a fib.Answer, plain bool) (fib.Rule, bool) {
+	family, goOnAt := fib.FamilyOf(q.To), uint32(0)
+	for i := range j.seen.Rules {
+		r := &j.seen.Rules[i]
+		if r.Family != family || r.Priority < goOnAt || (r.From.IsValid() && !r.From.Contains(q.From)) ||
+			(r.To.IsValid() && !r.To.Contains(q.To)) || (r.OIF != "" && (q.OIF == 0 || r.OIF != nic.Name)) ||
+			(r.IIF != "" && r.IIF != "lo") || plain && !r.Plain() {
 			continue
 		}
 		switch r.Action {
 		case fib.Goto:
-			if slices.ContainsFunc(j.seen.Rules, func(t fib.Rule) bool { return t.Family == r.Family && t.Priority == r.Target }) {
+			if r.Plain() && j.targets[target{family, r.Target}] {
 				goOnAt = r.Target
 			}
 		case fib.Unreachable:
 			if errors.Is(a.Err, unix.ENETUNREACH) {
-				return r, true
+				return *r, true
 			}
 		case fib.Lookup:
 			if a.Err == nil && r.Table == a.Route.Table {
-				return r, true
+				return *r, true
 			}
 		case fib.Nop:
 		}

@@ -2,7 +2,6 @@ package symmetry
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
@@ -392,32 +391,13 @@ func TestNeighbour(t *testing.T) {
 	} {
 		t.Run(tc.address, func(t *testing.T) {
 			s := snapshot([]nic{{"eth0", tc.address + " " + tc.others}})
-			if got := neighbour(s, netip.MustParsePrefix(tc.address)); got.String() != tc.want {
+			local := map[netip.Addr]bool{}
+			for _, a := range s.Addresses {
+				local[a.Prefix.Addr()] = true
+			}
+			if got := neighbour(local, netip.MustParsePrefix(tc.address)); got.String() != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestLongest(t *testing.T) {
-	route := func(dst, gw string, metric uint32) fib.Route {
-		return fib.Route{Dst: netip.MustParsePrefix(dst), Metric: metric, Hops: []fib.Hop{{Gateway: netip.MustParseAddr(gw)}}}
-	}
-	special := route("10.20.0.0/28", "10.0.0.9", 0)
-	special.TOS = 16
-	bySource := route("10.20.0.0/29", "10.0.0.8", 0)
-	bySource.From = netip.MustParsePrefix("10.0.0.0/8")
-	table := []fib.Route{
-		special, bySource,
-		route("0.0.0.0/0", "10.0.0.1", 0), route("10.20.0.0/16", "10.0.0.2", 20), route("10.20.0.0/16", "10.0.0.3", 10), route("10.20.0.0/24", "10.0.0.4", 30),
-	}
-	for address, want := range map[string]string{"192.0.2.1": "10.0.0.1", "10.20.1.1": "10.0.0.3", "10.20.0.1": "10.0.0.4"} {
-		got, ok := longest(table, netip.MustParseAddr(address))
-		if !ok || !slices.Equal(got.Gateways(), []netip.Addr{netip.MustParseAddr(want)}) {
-			t.Errorf("%s: got %v, want one by %s", address, got, want)
-		}
-	}
-	if got, ok := longest(table, netip.MustParseAddr("2001:db8::1")); ok {
-		t.Errorf("an IPv6 address: got %v", got)
 	}
 }

@@ -52,6 +52,7 @@ func (n *numbering) number(nics []NIC) error {
 	for i := range nics {
 		nics[i].Tables = divide(nics[i].Sources)
 		have := n.existing(nics[i])
+		b := n.pod.builder(nics[i], nics)
 		for j := range nics[i].Tables {
 			t := &nics[i].Tables[j]
 			var err error
@@ -60,7 +61,8 @@ func (n *numbering) number(nics []NIC) error {
 			} else if t.Number, err = n.allocate(nics[i].Link); err != nil {
 				return err
 			}
-			t.Routes = tableBuilder{pod: n.pod, nic: nics[i], all: nics, table: *t}.build()
+			b.begin(*t)
+			t.Routes = b.build()
 		}
 	}
 	return nil
@@ -114,10 +116,12 @@ func (n *numbering) existing(nic NIC) []uint32 {
 			}
 		}
 	}
-	for _, r := range n.pod.Seen.Rules {
-		orphan := nic.Role == state.Displaced && state.IsBound(r) && r.OIF == nic.Link.Name && r.Priority == state.BoundDisplacedPriority
-		if orphan && !n.pod.knows(r.Table) {
-			add(r.Table)
+	if nic.Role == state.Displaced {
+		known := n.pod.tables()
+		for _, r := range n.pod.Seen.Rules {
+			if state.IsBound(r) && r.OIF == nic.Link.Name && r.Priority == state.BoundDisplacedPriority && !known[r.Table] {
+				add(r.Table)
+			}
 		}
 	}
 	if n.first != 0 && (len(tables) == 0 || tables[0] != n.first) {

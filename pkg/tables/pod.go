@@ -39,23 +39,34 @@ func (n NIC) has(source netip.Prefix) bool {
 	return slices.ContainsFunc(n.Sources, func(s state.Source) bool { return s.Prefix == source })
 }
 
-// knows reports whether an attachment has a table.
-func (p Pod) knows(table uint32) bool {
-	return slices.ContainsFunc(slices.Concat(p.Mine, p.Others), func(s state.State) bool { return slices.Contains(s.Tables(), table) })
+// tables are those that an attachment has.
+func (p Pod) tables() map[uint32]bool {
+	out := map[uint32]bool{}
+	for _, s := range slices.Concat(p.Mine, p.Others) {
+		for _, table := range s.Tables() {
+			out[table] = true
+		}
+	}
+	return out
 }
 
 // Displaced is a NIC that another attachment displaced, or none has: with the addresses of the
 // families that it has in the kernel.
 func (p Pod) Displaced(l fib.Link, families []fib.Family) NIC {
 	n := NIC{Link: l, Role: state.Displaced}
+	exit := map[fib.Family][]fib.Hop{}
+	for _, f := range families {
+		exit[f] = exits{pod: p, nic: n}.fromKernel(f)
+	}
+	has := map[netip.Addr]bool{}
 	for _, a := range p.Seen.Addresses {
 		ip := a.Prefix.Addr()
 		f := fib.FamilyOf(ip)
-		if a.Index != l.Index || !slices.Contains(families, f) || (ip.Is6() && ip.IsLinkLocalUnicast()) || n.has(fib.Host(ip)) {
+		if a.Index != l.Index || !slices.Contains(families, f) || (ip.Is6() && ip.IsLinkLocalUnicast()) || has[ip] {
 			continue
 		}
-		exit := exits{pod: p, nic: n}.fromKernel(f)
-		n.Sources = append(n.Sources, state.Source{Prefix: fib.Host(ip), Subnet: a.Prefix.Masked(), Exit: exit})
+		has[ip] = true
+		n.Sources = append(n.Sources, state.Source{Prefix: fib.Host(ip), Subnet: a.Prefix.Masked(), Exit: exit[f]})
 	}
 	return n
 }
@@ -65,7 +76,7 @@ func (p Pod) Displaced(l fib.Link, families []fib.Family) NIC {
 func (p Pod) Default(n NIC, f fib.Family) (fib.Route, bool) {
 	for _, s := range n.Sources {
 		if s.Family() == f && len(s.Exit) > 0 {
-			b := tableBuilder{pod: p, nic: n, table: state.Table{Number: state.MainTable}}
+			b := &tableBuilder{pod: p, nic: n, table: state.Table{Number: state.MainTable}}
 			return b.defaultRoute(f, s.Exit), true
 		}
 	}

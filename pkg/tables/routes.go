@@ -22,7 +22,7 @@ const (
 
 // build lists the routes of a source table, in an order in which the kernel
 // accepts them: what is on the link before what is behind it.
-func (b tableBuilder) build() []fib.Route {
+func (b *tableBuilder) build() []fib.Route {
 	if b.nic.Role == state.Displaced && !b.nic.Link.Up {
 		return nil // the kernel takes none; until it is up, and ADD repeated, its sources are refused
 	}
@@ -31,6 +31,9 @@ func (b tableBuilder) build() []fib.Route {
 			b.add(b.mirrored(f)...)
 		}
 		wanted := b.configured(f)
+		for _, r := range wanted {
+			b.byConfig[r.Place()] = true
+		}
 		b.add(b.connected(f)...)
 		exit := exitOf(b.table, f)
 		b.reach(f, exit)
@@ -38,7 +41,7 @@ func (b tableBuilder) build() []fib.Route {
 			b.add(b.defaultRoute(f, exit))
 		}
 		for _, r := range append(b.fromResult(f, exit), b.fromMain(f)...) {
-			if !slices.ContainsFunc(wanted, r.SamePlace) { // the configuration's own word counts
+			if !b.byConfig[r.Place()] { // the configuration's own word counts
 				b.reach(f, r.Hops)
 				b.add(r)
 			}
@@ -61,7 +64,7 @@ func (b *tableBuilder) limit() {
 		if headers := lvs.SegmentHeaders(r.Family); most != 0 && r.MTU > headers {
 			most = min(most, r.MTU-headers)
 		}
-		byConfig := slices.ContainsFunc(b.configured(r.Family), func(c fib.Route) bool { return c.SamePlace(r) && c.AdvMSS != 0 })
+		byConfig := b.byConfig[r.Place()] && r.AdvMSS != 0
 		if most != 0 && !byConfig && (r.AdvMSS == 0 || r.AdvMSS > most) {
 			b.routes[i].AdvMSS = most
 		}
@@ -90,27 +93,84 @@ func exitOf(t state.Table, f fib.Family) []fib.Hop {
 	return nil
 }
 
+// tableBuilder builds the tables of a NIC, one after the other. A NIC may have thousands of
+// routes, addresses and gateways.
 type tableBuilder struct {
-	pod    Pod
-	nic    NIC
-	all    []NIC // the attachment's
-	table  state.Table
-	routes []fib.Route
+	pod Pod
+	nic NIC
+	all []NIC // the attachment's
+
+	main      map[fib.Family][]fib.Route   // the NIC's routes in main, as a table has them
+	mainTo    map[netip.Prefix][]fib.Route // the same by destination
+	gatewayed map[netip.Prefix]bool        // what main reaches by the NIC through a gateway
+	own       map[netip.Addr]bool          // the NIC's addresses
+
+	table    state.Table
+	routes   []fib.Route
+	taken    map[fib.Place]bool // where these stand
+	onLinks  *fib.Ways          // those of them that need no gateway
+	byConfig map[fib.Place]bool // where the configuration's stand
+}
+
+// builder begins the tables of a NIC.
+func (p Pod) builder(nic NIC, all []NIC) *tableBuilder {
+	b := &tableBuilder{
+		pod: p, nic: nic, all: all, main: map[fib.Family][]fib.Route{}, mainTo: map[netip.Prefix][]fib.Route{},
+		gatewayed: map[netip.Prefix]bool{}, own: map[netip.Addr]bool{},
+	}
+	for _, a := range p.Seen.Addresses {
+		if a.Index == nic.Link.Index {
+			b.own[a.Prefix.Addr()] = true
+		}
+	}
+	for _, m := range p.Main {
+		if !m.Uses(nic.Link.Index) {
+			continue
+		}
+		if len(m.Gateways()) > 0 {
+			b.gatewayed[m.Dst] = true
+		}
+		if b.isCopied(m) {
+			r := b.copied(m)
+			b.main[r.Family] = append(b.main[r.Family], r)
+			b.mainTo[r.Dst] = append(b.mainTo[r.Dst], r)
+		}
+	}
+	return b
+}
+
+// begin begins a table.
+func (b *tableBuilder) begin(t state.Table) {
+	b.table, b.routes = t, nil
+	b.taken, b.onLinks, b.byConfig = map[fib.Place]bool{}, fib.WaysIn(nil), map[fib.Place]bool{}
 }
 
 // add appends routes to places that are not taken.
 func (b *tableBuilder) add(routes ...fib.Route) {
 	for _, r := range routes {
-		if !slices.ContainsFunc(b.routes, r.SamePlace) {
+		if place := r.Place(); !b.taken[place] {
+			b.taken[place] = true
 			b.routes = append(b.routes, r)
+			b.note(r)
 		}
 	}
 }
 
 // replace puts a route to its place, whatever is there.
 func (b *tableBuilder) replace(r fib.Route) {
-	b.routes = slices.DeleteFunc(b.routes, r.SamePlace)
+	if b.taken[r.Place()] {
+		b.routes = slices.DeleteFunc(b.routes, r.SamePlace)
+	}
+	b.taken[r.Place()] = true
 	b.routes = append(b.routes, r)
+	b.note(r)
+}
+
+// note notes what next hops can be reached by.
+func (b *tableBuilder) note(r fib.Route) {
+	if len(r.Gateways()) == 0 && r.Dst.Bits() > 0 {
+		b.onLinks.Add(r)
+	}
 }
 
 // route is a unicast route of this table by this NIC.
@@ -137,11 +197,14 @@ func (b *tableBuilder) onLink() fib.Hop {
 // source (ip6_route_info_create).
 func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 	var out []fib.Route
+	known := map[netip.Prefix]bool{}
 	for _, s := range slices.Concat(b.table.Sources, b.nic.Sources) { // of two addresses in a subnet, its own is preferred
-		known := slices.ContainsFunc(out, func(r fib.Route) bool { return r.Dst == s.Subnet })
-		if known || s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.isRouted(s.Subnet) {
+		// What main reaches through a gateway has no neighbours on the link (the ptp plugin
+		// and others of its kind).
+		if known[s.Subnet] || s.Family() != f || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || b.gatewayed[s.Subnet] {
 			continue
 		}
+		known[s.Subnet] = true
 		r := b.route(f, s.Subnet)
 		if f == fib.V6 {
 			r.Metric = metricConnected6
@@ -158,20 +221,9 @@ func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 	return out
 }
 
-// isRouted reports whether main reaches the NIC's own subnet through a gateway:
-// the ptp plugin and others of its kind have no neighbours on the link.
-func (b *tableBuilder) isRouted(subnet netip.Prefix) bool {
-	return slices.ContainsFunc(b.pod.Main, func(r fib.Route) bool {
-		return r.Dst == subnet && r.Uses(b.nic.Link.Index) && len(r.Gateways()) > 0
-	})
-}
-
 // holds reports whether the NIC has an address, without which the kernel
 // refuses it as preferred source (fib_valid_prefsrc).
-func (b *tableBuilder) holds(a netip.Addr) bool {
-	seen, ok := b.pod.Seen.Address(a)
-	return ok && seen.Index == b.nic.Link.Index
-}
+func (b *tableBuilder) holds(a netip.Addr) bool { return b.own[a] }
 
 // reach adds link routes to next hops that no connected prefix holds
 // (169.254.1.1 dev eth0 scope link), without which the kernel refuses them.
@@ -181,10 +233,7 @@ func (b *tableBuilder) reach(f fib.Family, hops []fib.Hop) {
 		if !g.IsValid() || h.OnLink || fib.FamilyOf(g) != f || (g.Is6() && g.IsLinkLocalUnicast()) {
 			continue
 		}
-		reachable := slices.ContainsFunc(b.routes, func(r fib.Route) bool {
-			return r.Family == f && len(r.Gateways()) == 0 && r.Dst.Bits() > 0 && r.Dst.Contains(g)
-		})
-		if !reachable {
+		if _, reachable := b.onLinks.Longest(g); !reachable {
 			b.add(b.linkRoute(f, g))
 		}
 	}
@@ -192,9 +241,9 @@ func (b *tableBuilder) reach(f fib.Family, hops []fib.Hop) {
 
 // linkRoute is the route to a next hop on the link, as main has it if it does.
 func (b *tableBuilder) linkRoute(f fib.Family, gateway netip.Addr) fib.Route {
-	for _, m := range b.fromMain(f) {
-		if m.Dst == fib.Host(gateway) && len(m.Gateways()) == 0 {
-			return m
+	for _, m := range b.mainTo[fib.Host(gateway)] {
+		if len(m.Gateways()) == 0 {
+			return b.here(m)
 		}
 	}
 	return b.route(f, fib.Host(gateway))
@@ -210,8 +259,8 @@ func (b *tableBuilder) defaultRoute(f fib.Family, exit []fib.Hop) fib.Route {
 			return r
 		}
 	}
-	for _, m := range b.pod.Main {
-		if m.Family == f && m.IsDefault() && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit) {
+	for _, m := range b.pod.Defaults {
+		if m.Family == f && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit) {
 			r.MTU, r.AdvMSS, r.OtherMetrics = m.MTU, m.AdvMSS, m.OtherMetrics
 			return r
 		}
@@ -246,10 +295,8 @@ func (b *tableBuilder) resultRoute(f fib.Family, p config.ResultRoute, exit []fi
 		hop.Gateway = p.Gateway
 		return b.route(f, p.Dst, hop)
 	}
-	for _, m := range b.fromMain(f) {
-		if m.Dst == p.Dst {
-			return m
-		}
+	if known := b.mainTo[p.Dst]; len(known) > 0 {
+		return b.here(known[0])
 	}
 	isLink := p.Scope != nil && *p.Scope == unix.RT_SCOPE_LINK
 	toGateway := slices.ContainsFunc(exit, func(h fib.Hop) bool { return h.Gateway.IsValid() && p.Dst.Contains(h.Gateway) })
@@ -269,29 +316,37 @@ func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
 	return b.nic.Link.Name == b.pod.IfName
 }
 
-// fromMain are the NIC's routes in main, with their attributes. Defaults are
-// gateways (above); what expires would outlive its time here; ours are ours.
+// fromMain are the NIC's routes in main, with their attributes.
 func (b *tableBuilder) fromMain(f fib.Family) []fib.Route {
-	var out []fib.Route
-	for _, m := range b.pod.Main {
-		if m.Family != f || m.Type != unix.RTN_UNICAST || m.IsDefault() || !m.Uses(b.nic.Link.Index) ||
-			m.Protocol == unix.RTPROT_RA || m.Expires || b.isOwnAddress(m.Dst) {
-			continue
-		}
-		r := m.Through(b.nic.Link.Index, false)
-		r.Table, r.Protocol, r.NexthopID = b.table.Number, state.Protocol, 0
-		if f == fib.V6 {
-			r.PrefSrc = netip.Addr{}
-		}
-		out = append(out, r)
+	out := slices.Clone(b.main[f])
+	for i, r := range out {
+		out[i] = b.here(r)
 	}
 	return out
 }
 
-// isOwnAddress reports whether a destination is an address of the NIC: IPv6
-// keeps a route to each /128 in main, which the local table answers before.
-func (b *tableBuilder) isOwnAddress(dst netip.Prefix) bool {
-	return fib.IsHost(dst) && b.holds(dst.Addr())
+// here is a route of main's in this table.
+func (b *tableBuilder) here(r fib.Route) fib.Route {
+	r.Table = b.table.Number
+	return r
+}
+
+// isCopied tells the routes by the NIC in main that its tables get. Defaults are gateways
+// (above); what expires would outlive its time here; ours are ours. IPv6 keeps a route to each
+// /128 of the NIC in main, which the local table answers before.
+func (b *tableBuilder) isCopied(m fib.Route) bool {
+	isOwnAddress := fib.IsHost(m.Dst) && b.holds(m.Dst.Addr())
+	return m.Type == unix.RTN_UNICAST && !m.IsDefault() && m.Protocol != unix.RTPROT_RA && !m.Expires && !isOwnAddress
+}
+
+// copied is a route of main's for the NIC's tables.
+func (b *tableBuilder) copied(m fib.Route) fib.Route {
+	r := m.Through(b.nic.Link.Index, false)
+	r.Protocol, r.NexthopID = state.Protocol, 0
+	if r.Family == fib.V6 {
+		r.PrefSrc = netip.Addr{}
+	}
+	return r
 }
 
 // configured are the routes of the configuration; they belong to the

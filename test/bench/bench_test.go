@@ -19,7 +19,8 @@ func TestBench(t *testing.T) {
 		t.Skip("measures time, which takes minutes: make bench runs it")
 	}
 	wanted := regexp.MustCompile(*only)
-	if !slices.ContainsFunc(shapes, func(s shape) bool { return wanted.MatchString(s.name) }) && !wanted.MatchString(fleetName) {
+	all := slices.Concat(shapes, crowds)
+	if !slices.ContainsFunc(all, func(s shape) bool { return wanted.MatchString(s.name) }) && !wanted.MatchString(fleetName) {
 		t.Fatalf("-bench.only=%s matches no shape: see bench_test.go", wanted)
 	}
 	b := newBench(t, build(t))
@@ -32,6 +33,12 @@ func TestBench(t *testing.T) {
 	if wanted.MatchString(fleetName) {
 		b.fleets(t)
 	}
+	for _, s := range crowds {
+		if wanted.MatchString(s.name) {
+			b.crowd(t, s)
+		}
+	}
+	b.printCrowds()
 	b.printCounts()
 	b.printSizes()
 	b.printGoals()

@@ -70,7 +70,11 @@ func (r roster) peers(s shape) []contestant {
 func (r roster) symroute(s shape) contestant { return r.build(ours, r.paths.symroute, s) }
 
 func (r roster) build(name, path string, s shape) contestant {
-	chain := []plugin{{name: name, path: path, conf: netlab.Object{"type": "symroute", "dataDir": r.dataDir}}}
+	conf := netlab.Object{"type": "symroute", "dataDir": r.dataDir}
+	if s.defaults > 0 {
+		conf["mainDefault"] = "take"
+	}
+	chain := []plugin{{name: name, path: path, conf: conf}}
 	return contestant{name: name, chain: chain, before: chain, shape: s, verbs: verbs}
 }
 

@@ -19,6 +19,7 @@ var goals = []goal{
 	{what: "ADD, 64 addresses, of sbr's ADD", ratio: share(manyAddresses, "ADD", sbr), bound: 0.60},
 	{what: "ADD, 10,000 foreign routes, of ADD without them", ratio: share(manyRoutes, "ADD", unburdened), bound: 1.25},
 	{what: "pods a second, 200 pods with 4 NICs, times sbr+tuning", ratio: timesPods, bound: 1.5, atLeast: true, timeless: true},
+	{what: "CPU time of any verb in a crowded pod, in s", ratio: mostInCrowds, bound: 1, timeless: true},
 	{what: "size of the executable, in MB", ratio: sizeInMB, bound: 4.2, timeless: true},
 }
 
@@ -75,3 +76,15 @@ func timesPods(f figures, _ quantity) (float64, bool) {
 }
 
 func sizeInMB(f figures, _ quantity) (float64, bool) { return float64(f.sizes[ours]) / 1e6, true }
+
+// mostInCrowds is the most CPU time that a verb took in any crowded pod, in seconds.
+func mostInCrowds(f figures, _ quantity) (most float64, measured bool) {
+	for _, s := range crowds {
+		for _, verb := range verbs {
+			if taken := f.times[row{s.name, verb, ours}]; len(taken) > 0 {
+				most, measured = max(most, taken.median(cpu)/1000), true
+			}
+		}
+	}
+	return most, measured
+}

@@ -39,6 +39,33 @@ var limits = []limit{
 	{manyAddresses, "DEL", 776, 208, 8343, 1134},
 }
 
+// crowdLimit is how many messages one command may send in a crowded pod, and how many of them
+// are questions: they must not grow with the square of the crowd.
+type crowdLimit struct {
+	shape      shape
+	verb       string
+	roundTrips int
+	questions  int
+}
+
+var crowdLimits = []crowdLimit{
+	{manyDefaults, "ADD", 1044, 15},
+	{manyDefaults, "CHECK", 26, 15},
+	{manyDefaults, "DEL", 1029, 0},
+	{manyByNIC, "ADD", 7018, 3000},
+	{manyByNIC, "CHECK", 3009, 3000},
+	{manyByNIC, "DEL", 4018, 0},
+	{manySubnets, "ADD", 3517, 1503},
+	{manySubnets, "CHECK", 1513, 1503},
+	{manySubnets, "DEL", 2015, 0},
+	{manyGateways, "ADD", 17211, 6501},
+	{manyGateways, "CHECK", 6709, 6501},
+	{manyGateways, "DEL", 10711, 0},
+	{manyRules, "ADD", 25, 6},
+	{manyRules, "CHECK", 16, 6},
+	{manyRules, "DEL", 18, 0},
+}
+
 // sizeLimit is for the executable, stripped and of amd64, in KiB: 4.2 MB.
 const sizeLimit = 4101
 
@@ -57,6 +84,17 @@ func TestCounts(t *testing.T) {
 			b.count(t, b.symroute(l.shape))
 		}
 		t.Run(l.verb+", "+l.shape.name, func(t *testing.T) { l.hold(t, b.counts[of]) })
+	}
+	for _, l := range crowdLimits {
+		of := row{l.shape.name, l.verb, ours}
+		if _, counted := b.counts[of]; !counted {
+			b.countInCrowd(t, l.shape)
+		}
+		t.Run(l.verb+", "+l.shape.name, func(t *testing.T) {
+			n := b.counts[of]
+			within(t, len(n.netlink), l.roundTrips, "netlink round trips, with these messages: "+listed(n.kinds()))
+			within(t, n.questions(), l.questions, "questions")
+		})
 	}
 	if runtime.GOARCH == "amd64" {
 		within(t, int(b.sizes[ours]>>10), sizeLimit, "KiB of executable")

@@ -18,6 +18,13 @@ type shape struct {
 	dual      bool // IPv6 as well as IPv4
 	earlier   int  // NICs that are attached already
 	foreign   int  // routes in tables that are nobody's business
+
+	// What a crowded pod has many of.
+	apart    bool // each address lies in a subnet of its own
+	gateways bool // each subnet has a gateway, be it one address's only
+	routes   int  // by the NIC, in main
+	defaults int  // of one metric, by eth0, which the attachment displaces
+	rules    int  // of our protocol, and nobody's
 }
 
 // nic is a NIC as an interface plugin and IPAM leave it: with a default route by
@@ -33,6 +40,14 @@ type address struct{ cidr, gateway string }
 func (s shape) nic(number int) nic {
 	n := nic{name: fmt.Sprintf("net%d", number)}
 	for i := range s.addresses {
+		if s.apart {
+			a := address{cidr: fmt.Sprintf("10.%d.%d.2/24", 100+i/256, i%256)}
+			if s.gateways || i == 0 {
+				a.gateway = fmt.Sprintf("10.%d.%d.1", 100+i/256, i%256)
+			}
+			n.addresses = append(n.addresses, a)
+			continue
+		}
 		n.addresses = append(n.addresses, address{
 			fmt.Sprintf("10.1.%d.%d/24", number, 2+i),
 			fmt.Sprintf("10.1.%d.1", number),
@@ -54,7 +69,7 @@ func (s shape) last() nic { return s.nic(s.earlier + 1) }
 func (n nic) gateways() []string {
 	var list []string
 	for _, a := range n.addresses {
-		if !slices.Contains(list, a.gateway) {
+		if a.gateway != "" && !slices.Contains(list, a.gateway) {
 			list = append(list, a.gateway)
 		}
 	}
@@ -67,7 +82,11 @@ const cniVersion = "1.1.0"
 func (n nic) result(pod *netlab.NS) netlab.Object {
 	ips, routes := []netlab.Object{}, []netlab.Object{}
 	for _, a := range n.addresses {
-		ips = append(ips, netlab.Object{"address": a.cidr, "gateway": a.gateway, "interface": 0})
+		ip := netlab.Object{"address": a.cidr, "interface": 0}
+		if a.gateway != "" {
+			ip["gateway"] = a.gateway
+		}
+		ips = append(ips, ip)
 	}
 	for _, gateway := range n.gateways() {
 		dst := "0.0.0.0/0"
@@ -192,7 +211,32 @@ func fill(t testing.TB, pod *netlab.NS, s shape) {
 		four = append(four, fmt.Sprintf("route add 172.%d.%d.0/24", 16+i/256, i%256)+rest)
 		six = append(six, fmt.Sprintf("route add 2001:db8:f:%x::/64", i)+rest)
 	}
-	pod.Batch(t, slices.Concat(four, six)...)
+	pod.Batch(t, slices.Concat(four, six, s.crowd())...)
+}
+
+// crowd lists what makes the pod a crowded one.
+func (s shape) crowd() []string {
+	var lines []string
+	for i := range s.routes {
+		lines = append(lines, fmt.Sprintf("route add 172.%d.%d.0/24 via %s dev %s", 16+i/256, i%256, s.last().gateways()[0], s.last().name))
+	}
+	if s.defaults > 0 {
+		lines = append(lines, "link add eth0 type veth peer name eth0-end", "link set eth0-end up", "link set eth0 up", "addr add 10.9.0.1/16 dev eth0")
+	}
+	for i := range s.defaults {
+		lines = append(lines, fmt.Sprintf("route append default via 10.9.%d.%d dev eth0", 1+i/250, 1+i%250))
+	}
+	for i := range s.rules {
+		source := fmt.Sprintf("from 10.%d.%d.%d ", 200+i%5, i/5>>8, i/5&255)
+		lines = append(lines, "rule add protocol 73 priority "+[]string{
+			"32765 " + source + "goto 40000",
+			"40012 " + source + "lookup 7300",
+			"40015 " + source + "unreachable",
+			"49998 " + source + "unreachable",
+			fmt.Sprintf("%d lookup %d", 49999+i, 100000+i),
+		}[i%5])
+	}
+	return lines
 }
 
 // remove takes pods away, and waits until nothing is left of them: the kernel takes
