@@ -58,6 +58,9 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 	case walk.Flush, walk.Lose, walk.Damage, walk.Afresh:
 	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
 		for _, l := range k.w.Lines(s, k.pod.names) {
+			if words := strings.Fields(l.Text); len(words) > 3 && words[0] == "link" && words[3] == "name" { // it was down for that
+				k.lost[words[2]], k.lost[words[4]] = true, true
+			}
 			if strings.Contains(l.Text, "/disable_ipv6=1") { // addresses go, and routes with them
 				for _, d := range k.pod.is.devices {
 					k.lost[d.name] = true
