@@ -283,7 +283,7 @@ func (s situation) notesOnMain(m *state.Main, out maindefault.Outcome) []string 
 // those of others back, and which families have one.
 func (s situation) rememberOutcome(m *state.Main, out maindefault.Outcome) {
 	stays := identities(out.Main)
-	for _, r := range slices.Concat(s.defaults, s.made(), s.asleepDefaults()) {
+	for _, r := range slices.Concat(s.defaults, s.made(), m.Made, s.asleepDefaults()) {
 		if !stays[r.Identity()] {
 			m.Displaced = append(m.Displaced, r)
 		}

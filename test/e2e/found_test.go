@@ -44,3 +44,27 @@ func TestDefaultThatOneRecordKnows(t *testing.T) {
 	}
 	assertNoFiles(t, b.dataDir)
 }
+
+// TestDefaultMadeWhileAnotherHasMain lets an attachment that takes main be added again by another
+// gateway while a later one has it: the default that it would have has its fallback, which the
+// other's ADD leaves, and comes when the other leaves.
+func TestDefaultMadeWhileAnotherHasMain(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, eth0.withoutDefaults(), net1.withoutDefaults())
+	first := b.attach(eth0.withoutDefaults(), netlab.Object{"mainDefault": "take"})
+	second := b.attach(net1.withoutDefaults(), netlab.Object{"mainDefault": "take"})
+	first.must(t, "ADD")
+	second.must(t, "ADD")
+	gateway := providerA.gateway4().Next().Next().String()
+	first = b.attach(eth0.withoutDefaults(), netlab.Object{"mainDefault": "take", "gateways": []string{gateway}})
+	first.must(t, "ADD")
+	first.must(t, "CHECK")
+	second.must(t, "ADD")
+	first.must(t, "CHECK")
+	second.must(t, "DEL")
+	if main := b.pod.NS.IP(t, "-4", "route", "show", "default"); !strings.Contains(main, "default via "+gateway+" dev eth0") {
+		t.Errorf("the default of the one that takes main is not there; main has\n%s", main)
+	}
+	first.must(t, "DEL")
+	assertNoFiles(t, b.dataDir)
+}
