@@ -2,9 +2,11 @@ package plan
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/maindefault"
 	"github.com/symroute/symroute/pkg/state"
 )
 
@@ -48,6 +50,38 @@ func knownDefaults(in Input, mine []state.State, bringsBack bool) []fib.Route {
 		add(s, false)
 	}
 	return inOrder(known, mine)
+}
+
+// withoutReplaced drops the known defaults that are out of main and in whose place somebody has put
+// another there, by a next hop that no record knows: as a DHCP client does for a new router. The
+// table of their NIC goes by the new one, and the old one does not come back.
+func withoutReplaced(in Input, mine []state.State, known []fib.Route) []fib.Route {
+	type way struct {
+		fib.Place
+		gateway netip.Addr
+		index   int
+	}
+	wayOf := func(r fib.Route) way { return way{r.Place(), r.Hops[0].Gateway, r.Hops[0].Index} }
+	remembered, seen, replaced := map[way]bool{}, map[way]bool{}, map[way]bool{}
+	for _, s := range slices.Concat(mine, in.everyOtherState()) {
+		if s.Main != nil {
+			for _, r := range ofMain(slices.Concat(s.Main.Made, s.Main.Defaults, s.Main.Displaced)) {
+				remembered[wayOf(r)] = true
+			}
+		}
+	}
+	for _, r := range in.Seen.Defaults(state.MainTable) {
+		if !isAlive(in.Seen, r) {
+			continue
+		}
+		seen[wayOf(r)] = true
+		if r.Protocol != state.Protocol && maindefault.Fixed(r) == "" && !remembered[wayOf(r)] {
+			replaced[way{Place: r.Place(), index: r.Hops[0].Index}] = true
+		}
+	}
+	return slices.DeleteFunc(known, func(r fib.Route) bool {
+		return !seen[wayOf(r)] && replaced[way{Place: r.Place(), index: r.Hops[0].Index}]
+	})
 }
 
 // routeSet is a set of routes, whoever installed them. A pod may have thousands of one place.

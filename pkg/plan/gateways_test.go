@@ -289,7 +289,7 @@ func gatewayScenarios() []scenario {
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				rp_filter net1: effectively loose (2)
 				shared: + -4 rule 40000: from all nop proto 73
-				note: no gateway of net1 is known: what its addresses send reaches no further than its own subnets; name one in "gateways"`,
+				note: no IPv4 gateway of net1 is known: what its addresses send reaches no further than its own subnets; name one in "gateways", or ADD again when main has a default by net1`,
 		},
 		{
 			name: "another NIC's default is none of this one's",

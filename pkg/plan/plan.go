@@ -70,6 +70,9 @@ func situationOf(in Input) situation {
 	}
 	s.ownTables = tablesOf(s.states)
 	s.defaults = knownDefaults(in, s.states, true)
+	if in.Config != nil { // DEL puts back all that ADD took out
+		s.defaults = withoutReplaced(in, s.states, s.defaults)
+	}
 	for _, r := range in.Seen.Table(state.MainTable) {
 		if r.Protocol != state.Protocol && !r.IsDefault() {
 			s.main = append(s.main, r)
@@ -173,7 +176,8 @@ func (s situation) build(links []fib.Link, server *lvs.Server) (*Desired, error)
 		return nil, err
 	}
 	d.State.Settings = s.remembered(wishes)
-	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State), gatewayNotes(nics), linkNotes(s.Seen, nics))
+	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State),
+		gatewayNotes(nics), linkNotes(s.Seen, nics))
 	return d, nil
 }
 
@@ -393,13 +397,18 @@ func localAhead(seen *fib.Snapshot, f fib.Family, priority uint32) bool {
 	})
 }
 
-// gatewayNotes tells of the attachment's NICs for which no gateway is known.
+// gatewayNotes tells of the attachment's NICs for which no gateway of a family is known.
 func gatewayNotes(nics []tables.NIC) []string {
 	var notes []string
 	for _, n := range nics {
-		known := slices.ContainsFunc(n.Sources, func(x state.Source) bool { return len(x.Exit) > 0 })
-		if n.Role == state.Attached && len(n.Sources) > 0 && !known {
-			notes = append(notes, fmt.Sprintf("no gateway of %s is known: what its addresses send reaches no further than its own subnets; name one in \"gateways\"", n.Link.Name))
+		for _, f := range fib.Families() {
+			has := func(is func(state.Source) bool) bool {
+				return slices.ContainsFunc(n.Sources, func(x state.Source) bool { return x.Family() == f && is(x) })
+			}
+			if n.Role == state.Attached && has(func(state.Source) bool { return true }) && !has(func(x state.Source) bool { return len(x.Exit) > 0 }) {
+				notes = append(notes, fmt.Sprintf("no %s gateway of %s is known: what its addresses send reaches no further than its own subnets; "+
+					"name one in \"gateways\", or ADD again when main has a default by %s", f, n.Link.Name, n.Link.Name))
+			}
 		}
 	}
 	return notes

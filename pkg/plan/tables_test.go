@@ -118,7 +118,7 @@ func routeScenarios() []scenario {
 				-6 route 2001:db8:30::/64 via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024`,
 		},
 		{
-			name: "what of main does not come along",
+			name: "what of main does not come along: a router's advertised routes; its prefixes on the link do",
 			pod: `
 				eth0
 				10.244.0.5/24
@@ -131,7 +131,8 @@ func routeScenarios() []scenario {
 				-4 route blackhole 192.168.2.0/24
 				-6 route 2001:db8:40::/48 via fe80::9 dev net1 proto ra expires
 				-6 route 2001:db8:41::/48 via fe80::9 dev net1 expires
-				-6 route 2001:db8:42::/64 dev net1 proto ra`,
+				-6 route 2001:db8:42::/64 dev net1 proto ra
+				-6 route 2001:db8:43::/64 dev net1 proto kernel metric 256 expires`,
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"},
 				{"address": "2001:db8:30::5/64", "gateway": "fe80::1"}, {"address": "2001:db8:30::6/128", "gateway": "fe80::1"}]}`},
 			only: "route",
@@ -139,6 +140,8 @@ func routeScenarios() []scenario {
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
 				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
 				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route 2001:db8:42::/64 dev net1 table 7300 proto 73 metric 1024
+				-6 route 2001:db8:43::/64 dev net1 table 7300 proto 73 metric 256
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
 		},
@@ -301,7 +304,8 @@ func nicScenarios() []scenario {
 				rp_filter net1: effectively loose (2)
 				rp_filter net2: effectively loose (2)
 				shared: + -4 rule 40000: from all nop proto 73
-				shared: + -6 rule 40000: from all nop proto 73`,
+				shared: + -6 rule 40000: from all nop proto 73
+				note: no IPv6 gateway of net2 is known: what its addresses send reaches no further than its own subnets; name one in "gateways", or ADD again when main has a default by net2`,
 		},
 		{
 			name: "of several NICs, each gets the routes whose gateways it is connected to",

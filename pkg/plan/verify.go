@@ -66,12 +66,13 @@ func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
 	return out
 }
 
-// verifyAddresses looks for the addresses that the sources are.
+// verifyAddresses looks for the addresses that the sources are. Those of other NICs, which have
+// tables as they lost main, are not the attachment's: they may come and go.
 func verifyAddresses(seen *fib.Snapshot, s state.State) state.Deviations {
 	var out state.Deviations
 	for _, n := range s.NICs {
-		if _, ok := seen.LinkAt(n.Index); !ok {
-			continue // which has been said
+		if _, ok := seen.LinkAt(n.Index); !ok || n.Role != state.Attached {
+			continue // that it is gone has been said
 		}
 		for _, a := range absentAddresses(seen, n.Sources()) {
 			out = append(out, state.Deviation{
@@ -457,7 +458,7 @@ func Warnings(in Input) []string {
 		covered := coverOf(n)
 		for _, a := range in.Seen.Addresses {
 			ip := a.Prefix.Addr()
-			if a.Index != n.Index || n.Role != state.Attached || len(n.Tables) == 0 || ip.IsLinkLocalUnicast() || covered(ip) {
+			if a.Index != n.Index || n.Role != state.Attached || ip.IsLinkLocalUnicast() || covered(ip) {
 				continue
 			}
 			out = append(out, fmt.Sprintf("no source covers the address %s of %s: its traffic goes by the main table; list it, or its prefix, in \"sources\"", ip, n.Name))

@@ -380,7 +380,7 @@ func (p *pod) deviations(a attachment) []string {
 	}
 	kinds := map[state.Kind]string{state.Missing: "missing", state.Foreign: "foreign", state.Setting: "setting", state.Asymmetric: "asymmetric"}
 	var out []string
-	for _, dev := range plan.Verify(in) {
+	for _, dev := range append(plan.Verify(in), plan.Outdated(in)...) {
 		out = append(out, kinds[dev.Kind]+": "+dev.String())
 	}
 	return out
@@ -454,9 +454,13 @@ func TestWarnings(t *testing.T) {
 			attachment: attachment{conf: `"sources": ["2001:db8:30::/64"]`, prev: dualResult},
 		},
 		{
-			name:       "a NIC without sources has none to cover",
+			name:       "a NIC whose result had no addresses",
 			pod:        dualPod,
 			attachment: attachment{prev: `{}`},
+			want: []string{
+				`no source covers the address 10.20.30.5 of net1: its traffic goes by the main table; list it, or its prefix, in "sources"`,
+				`no source covers the address 2001:db8:30::5 of net1: its traffic goes by the main table; list it, or its prefix, in "sources"`,
+			},
 		},
 		{
 			name: "a displaced NIC is not the attachment's",

@@ -332,17 +332,21 @@ func (b *tableBuilder) here(r fib.Route) fib.Route {
 }
 
 // isCopied tells the routes by the NIC in main that its tables get. Defaults are gateways
-// (above); what expires would outlive its time here; ours are ours. IPv6 keeps a route to each
-// /128 of the NIC in main, which the local table answers before.
+// (above); a router's that expires would outlive it here; ours are ours. What is on the link
+// comes along also where it expires (the prefix of autoconfigured addresses): without it
+// neighbours would go by the gateway, and CHECK sees when main has lost it. No rule could lead
+// there instead: main has the links of the other NICs, too. IPv6 keeps a route to each /128 of
+// the NIC in main, which the local table answers before.
 func (b *tableBuilder) isCopied(m fib.Route) bool {
+	advertised := m.Protocol == unix.RTPROT_RA || m.Expires
 	isOwnAddress := fib.IsHost(m.Dst) && b.holds(m.Dst.Addr())
-	return m.Type == unix.RTN_UNICAST && !m.IsDefault() && m.Protocol != unix.RTPROT_RA && !m.Expires && !isOwnAddress
+	return m.Type == unix.RTN_UNICAST && !m.IsDefault() && !(advertised && len(m.Gateways()) > 0) && !isOwnAddress
 }
 
 // copied is a route of main's for the NIC's tables.
 func (b *tableBuilder) copied(m fib.Route) fib.Route {
 	r := m.Through(b.nic.Link.Index, false)
-	r.Protocol, r.NexthopID = state.Protocol, 0
+	r.Protocol, r.NexthopID, r.Expires = state.Protocol, 0, false
 	if r.Family == fib.V6 {
 		r.PrefSrc = netip.Addr{}
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/containernetworking/cni/pkg/skel"
 
+	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/plan"
 	"github.com/symroute/symroute/pkg/record"
 	"github.com/symroute/symroute/pkg/state"
@@ -37,5 +40,16 @@ func (p *pod) deviations() state.Deviations {
 	for _, warning := range plan.Warnings(in) {
 		p.warn("%s", warning)
 	}
-	return append(plan.Verify(in), p.ask(p.mine.State)...)
+	return slices.Concat(plan.Verify(in), p.outdated(), p.ask(p.mine.State))
+}
+
+// outdated compares the source tables with what ADD would make of them now. That goes by the input
+// of the last ADD: the prevResult of CHECK is the result of the whole chain.
+func (p *pod) outdated() state.Deviations {
+	cfg, err := config.Parse(p.mine.Input)
+	if err != nil || cfg.Prev == nil {
+		p.warn("the record of %s has no configuration that ADD could be repeated with: %v", p.key.IfName, err)
+		return nil
+	}
+	return plan.Outdated(p.inputOf(cfg))
 }

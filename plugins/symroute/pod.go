@@ -153,17 +153,20 @@ func (p *pod) observeMore() error {
 }
 
 // input is what a plan depends on.
-func (p *pod) input() plan.Input {
+func (p *pod) input() plan.Input { return p.inputOf(p.cfg) }
+
+// inputOf is the same with another configuration.
+func (p *pod) inputOf(cfg *config.Config) plan.Input {
 	in := plan.Input{
-		Config: p.cfg,
+		Config: cfg,
 		Key:    p.key,
 		Seen:   p.seen,
 		Mine:   p.mine,
 		Others: p.others,
 		Routes: p.ns.Table,
 	}
-	if p.cfg != nil && p.cfg.Prev != nil {
-		for _, itf := range p.cfg.Prev.Interfaces {
+	if cfg != nil && cfg.Prev != nil {
+		for _, itf := range cfg.Prev.Interfaces {
 			// Some plugins name no sandbox for the interface they were called for.
 			itsOwn := itf.Name == p.key.IfName && itf.Sandbox == ""
 			in.InPod = append(in.InPod, itsOwn || p.ns.Holds(itf.Sandbox))

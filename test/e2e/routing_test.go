@@ -299,5 +299,7 @@ func TestBoundSockets(t *testing.T) {
 	if strings.Contains(got, "via") {
 		t.Errorf("from %v, bound to net1:\n%s", providerA.pod4, got)
 	}
+	assertCode(t, a.fails(t, "CHECK", "default via fe80::1"), codeMissing) // which sources do not have
+	a.must(t, "ADD")
 	a.must(t, "CHECK")
 }
