@@ -52,6 +52,9 @@ func (k *walker) afresh() (what, details string) {
 			return "", "" // the twin's routes went with the link, which the pod's attachments remember
 		}
 	}
+	if slices.ContainsFunc(k.pod.is.devices, func(d device) bool { return d.up && !d.carrier }) {
+		return "", "" // ADD takes a default that has no carrier for none, and remembers one that has lost it
+	}
 	for _, name := range slices.Clone(k.order) {
 		if !k.attached[name].stale {
 			continue
@@ -128,7 +131,7 @@ func (k *walker) portrait(p walkPod, s *routing) []trait {
 		if !ok {
 			table = strconv.Itoa(int(f.table))
 		}
-		x := trait{is: f.anywhere + " in table " + table, shows: f.short}
+		x := trait{is: f.anywhere + " in table " + table, shows: f.short + ": " + f.anywhere}
 		for _, about := range append(abouts, table) {
 			x.other = cmp.Or(x.other, others[about])
 		}

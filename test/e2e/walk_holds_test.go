@@ -56,14 +56,28 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 			return string(s.Verb) + " changed the pod", k.pod.was.diff(k.pod.is)
 		}
 	case walk.Flush, walk.Lose, walk.Damage, walk.Afresh:
-	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
+	case walk.Router:
+		k.routers[s.NIC] = true
+		if len(s.Lines) > 1 { // a default that is out of main is not replaced
+			k.lost[s.NIC] = true
+		}
+		for _, a := range k.attached {
+			a.muted = true
+		}
+	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.NoCarrier, walk.Carrier, walk.Foreign:
+		if s.Verb == walk.Plug {
+			delete(k.routers, s.NIC)
+		}
 		for _, l := range k.w.Lines(s, k.pod.names) {
 			if words := strings.Fields(l.Text); len(words) > 3 && words[0] == "link" && words[3] == "name" { // it was down for that
 				k.lost[words[2]], k.lost[words[4]] = true, true
 			}
-			if strings.Contains(l.Text, "/disable_ipv6=1") { // addresses go, and routes with them
-				for _, d := range k.pod.is.devices {
-					k.lost[d.name] = true
+			if device, ok := strings.CutPrefix(l.Text, "net/ipv6/conf/"); ok && strings.Contains(l.Text, "/disable_ipv6=1") {
+				device, _, _ = strings.Cut(device, "/")
+				for _, d := range k.pod.is.devices { // addresses go, and routes with them
+					if device == "all" || device == d.name {
+						k.lost[d.name] = true
+					}
 				}
 			}
 			if device, ok := strings.CutPrefix(l.Text, "net/ipv4/conf/"); ok && strings.Contains(l.Text, "/rp_filter=") && len(k.attached) > 0 {
@@ -82,6 +96,7 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 		}
 		a.spoiled = a.spoiled || !k.hasAddresses(name) || !k.othersThere(a)
 		a.rival = a.rival || k.rivalsLost(name)
+		a.muted = a.muted || there && !d.carrier
 	}
 	for _, d := range k.pod.is.devices {
 		if !d.up {
@@ -203,7 +218,7 @@ func (k *walker) othersThere(a *attached) bool {
 	}
 	name := k.pod.is.nameOf(a.replies)
 	d, _ := k.pod.is.device(name)
-	return a.killed || a.replies == 0 || a.replies == a.index || name != "" && d.up && k.hasAddresses(name)
+	return a.killed || a.replies == 0 || a.replies == a.index || name != "" && d.up && d.carrier && !k.lost[name] && k.hasAddresses(name)
 }
 
 // taken looks, right after an ADD, whether the pod's own traffic leaves by the NIC
@@ -615,6 +630,7 @@ func (k *walker) flows(name string, a *attached) []flow {
 			if len(n.Routes) > 0 {
 				out = append(out, flow{local: local, remote: inside(n.Routes, four)})
 			}
+		case k.routers[name]: // which of them an address goes by
 		case !n.Gateway(four).IsValid() && a.conf["gateways"] == nil && a.conf["noGateway"] != "main":
 			out = append(out, flow{local: local, remote: offLink(four), refused: true})
 		}
@@ -689,7 +705,7 @@ func (k *walker) checksAgree(walk.Step, netlab.Invocation) (what, details string
 // content reports whether CHECK of an attachment has nothing to complain of.
 func (k *walker) content(name string, a *attached) bool {
 	displaced := a.rival && a.conf["mainDefault"] == "take"
-	return a.sound() && !displaced && !k.ambiguous(name, a.conf)
+	return a.sound() && !displaced && !a.muted && !k.ambiguous(name, a.conf)
 }
 
 // codeOf is the code of the error that an invocation printed.

@@ -161,7 +161,7 @@ type device struct {
 	fact
 	name                                    string
 	index                                   int
-	up, loopback, six                       bool
+	up, carrier, loopback, six              bool
 	rpFilter, arpFilter, announce, arIgnore int
 	keepAddr                                int // keep_addr_on_down, of IPv6
 }
@@ -236,7 +236,12 @@ func (o observer) readRoutes(s *routing) error {
 			return err
 		}
 		for _, m := range routes {
-			s.routes = append(s.routes, decodeRoute(m))
+			r := decodeRoute(m)
+			if r.merged() {
+				hops := o.hopByHop(r)
+				r.whole, r.anywhere = r.whole+hops, r.anywhere+hops
+			}
+			s.routes = append(s.routes, r)
 		}
 	}
 	// In IPv6 the order of routes of one place means nothing, nor that of hops.
@@ -245,6 +250,25 @@ func (o observer) readRoutes(s *routing) error {
 		slices.SortFunc(s.routes[first:], func(a, b route) int { return cmp.Compare(a.whole, b.whole) })
 	}
 	return nil
+}
+
+// merged reports whether the kernel made one default of those of several NICs.
+func (r route) merged() bool { return !r.four && r.defaultOfMain() && len(r.hops) > 1 }
+
+// hopByHop is the MTU of each NIC's hop: a dump tells that of the first one only.
+func (o observer) hopByHop(r route) string {
+	var texts []string
+	for _, h := range r.hops {
+		request := append([]byte{unix.AF_INET6, 128}, make([]byte, unix.SizeofRtMsg-2)...)
+		binary.NativeEndian.PutUint32(request[8:], unix.RTM_F_FIB_MATCH)
+		request = append(request, netlinkAttr(unix.RTA_DST, offLink(false).AsSlice())...)
+		request = append(request, netlinkAttr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(h.index)))...)
+		if answer, err := o.rtnl.ask(unix.RTM_GETROUTE, 0, unix.SizeofRtMsg, request); err == nil && len(answer) > 0 {
+			texts = append(texts, fmt.Sprintf(", dev %d metrics %x", h.index, answer[0].attrs[unix.RTA_METRICS]))
+		}
+	}
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), "")
 }
 
 // withoutTable is a header of a rule or route without the number of its table, which stands at
@@ -289,8 +313,12 @@ func decodeRoute(m netlinkMessage) route {
 	}
 	// What the flags say of hops, but for onlink, is up to the carrier.
 	header := slices.Concat(h[:8], []byte{h[8] & unix.RTNH_F_ONLINK})
-	r.whole = m.text(header, unix.RTA_CACHEINFO, unix.RTA_MULTIPATH) + strings.Join(texts, ", ")
-	r.anywhere = m.text(withoutTable(header), unix.RTA_CACHEINFO, unix.RTA_MULTIPATH, unix.RTA_TABLE) + strings.Join(texts, ", ")
+	ticking := []uint16{unix.RTA_CACHEINFO, unix.RTA_MULTIPATH}
+	if r.merged() { // which hop is the first depends on which came first
+		ticking = append(ticking, unix.RTA_METRICS)
+	}
+	r.whole = m.text(header, ticking...) + strings.Join(texts, ", ")
+	r.anywhere = m.text(withoutTable(header), append(ticking, unix.RTA_TABLE)...) + strings.Join(texts, ", ")
 	r.short = fmt.Sprintf("route %v %s metric %d src %v proto %d type %d table %d", r.dst, strings.Join(texts, ", "),
 		u32(m.attrs[unix.RTA_PRIORITY]), ipFrom(m.attrs[unix.RTA_PREFSRC]), r.protocol, r.kind, r.table)
 	return r
@@ -345,7 +373,7 @@ func (o observer) readDevices(s *routing) error {
 		flags := u32(m.header[8:])
 		d := device{
 			name: string(bytes.TrimRight(m.attrs[unix.IFLA_IFNAME], "\x00")), index: int(u32(m.header[4:])),
-			up: flags&unix.IFF_UP != 0, loopback: flags&unix.IFF_LOOPBACK != 0,
+			up: flags&unix.IFF_UP != 0, carrier: flags&unix.IFF_LOWER_UP != 0, loopback: flags&unix.IFF_LOOPBACK != 0,
 		}
 		families := netlinkAttrs(m.attrs[unix.IFLA_AF_SPEC])
 		four := slices.Clone(netlinkAttrs(families[unix.AF_INET])[unix.IFLA_INET_CONF])
@@ -428,7 +456,7 @@ func (s *routing) settled() bool {
 			return r.kind == unix.RTN_LOCAL && r.dst.Addr() == a.prefix.Addr()
 		})
 		i := slices.IndexFunc(s.devices, func(d device) bool { return d.index == a.index })
-		if a.prefix.Addr().Is6() && s.devices[i].up && (a.tentative || !delivered) {
+		if a.prefix.Addr().Is6() && s.devices[i].up && s.devices[i].carrier && (a.tentative || !delivered) {
 			return false
 		}
 	}
@@ -436,7 +464,7 @@ func (s *routing) settled() bool {
 		own := slices.ContainsFunc(s.addresses, func(a configured) bool {
 			return a.index == d.index && a.prefix.Addr().IsLinkLocalUnicast()
 		})
-		if d.up && d.six && !d.loopback && !own {
+		if d.up && d.carrier && d.six && !d.loopback && !own {
 			return false
 		}
 	}

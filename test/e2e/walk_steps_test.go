@@ -32,6 +32,8 @@ type walker struct {
 	written map[string]bool
 	// lost are the NICs that were down since the pod last was without attachments.
 	lost map[string]bool
+	// routers are the NICs that got routers after IPAM's.
+	routers map[string]bool
 	// was is the attachment of the step's NIC before the step; nil: none.
 	was *attached
 	// over: the twin says nothing any more about what should be.
@@ -68,6 +70,8 @@ type attached struct {
 	// rival: another NIC, which may have its table from this attachment (take), was
 	// down or lost an address.
 	rival bool
+	// muted: its NIC lost its carrier, or has another router, and CHECK may say so.
+	muted bool
 	// stale: something has happened since its ADD that the next one may see.
 	stale bool
 }
@@ -77,7 +81,7 @@ func (a *attached) sound() bool { return !a.killed && !a.cut && !a.spoiled }
 
 func newWalker(t testing.TB, site *walkSite, w walk.Walk) *walker {
 	t.Helper()
-	k := &walker{t: t, w: w, site: site, attached: map[string]*attached{}, written: map[string]bool{}, lost: map[string]bool{}}
+	k := &walker{t: t, w: w, site: site, attached: map[string]*attached{}, written: map[string]bool{}, lost: map[string]bool{}, routers: map[string]bool{}}
 	dir, err := os.MkdirTemp("", "walk")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +140,7 @@ func (k *walker) step(s walk.Step) (what, details string) {
 		}
 	case walk.Lose, walk.Damage:
 		k.spoilRecord(s)
-	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.Foreign:
+	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.NoCarrier, walk.Carrier, walk.Router, walk.Foreign:
 		k.mirrorKeepAddr()
 		if answers := [2]string{k.run(k.pod, k.w.Lines(s, k.pod.names)), k.run(k.twin, k.w.Lines(s, k.twin.names))}; answers[0] != answers[1] {
 			return "somebody else is answered differently", strings.Join(answers[:], "\nthe twin: ")

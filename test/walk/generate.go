@@ -13,7 +13,10 @@ const steps = 12
 
 // New draws a walk.
 func New(seed uint64) Walk {
-	d := &draw{Rand: rand.New(rand.NewPCG(seed, 0)), there: map[string]bool{}, up: map[string]bool{}, attached: map[string]bool{}, next: 10}
+	d := &draw{
+		Rand: rand.New(rand.NewPCG(seed, 0)), there: map[string]bool{}, up: map[string]bool{}, attached: map[string]bool{}, next: 10,
+		index: map[string]int{}, silent: map[string]bool{}, sixOff: map[string]bool{}, routers: map[string]netip.Addr{},
+	}
 	d.w = Walk{Seed: seed, All: d.mode(), Default: d.mode(), NICs: d.nics()}
 	d.step(Step{Verb: Plug, NIC: d.w.NICs[0].Name})
 	for len(d.w.Steps) < steps {
@@ -30,9 +33,13 @@ type draw struct {
 	there    map[string]bool // NICs
 	up       map[string]bool
 	attached map[string]bool // also where the ADD was killed
-	next     int             // interface index
-	undo     []Line          // takes back what others did
-	hosts    int             // addresses of others
+	index    map[string]int
+	silent   map[string]bool       // without carrier
+	sixOff   map[string]bool       // without IPv6
+	routers  map[string]netip.Addr // that came after IPAM's, by NIC and family
+	next     int                   // interface index
+	undo     []Line                // takes back what others did
+	hosts    int                   // addresses of others
 }
 
 func pick[T any](d *draw, list ...T) T { return list[d.IntN(len(list))] }
@@ -50,6 +57,7 @@ func (d *draw) nics() []NIC {
 		if i == 0 {
 			n.Name = "eth0"
 		}
+		n.MTU = pick(d, 0, 0, 0, 1400, 1350)
 		families := pick(d, "46", "46", "4", "6")
 		gateways := !d.chance(5)
 		for _, family := range families {
@@ -102,7 +110,12 @@ func (d *draw) step(s Step) {
 	case Plug:
 		s.Index = d.next
 		d.next++
+		d.index[s.NIC] = s.Index
 		d.there[s.NIC], d.up[s.NIC] = true, true
+		delete(d.silent, s.NIC)
+		delete(d.sixOff, s.NIC)
+		delete(d.routers, s.NIC+"4")
+		delete(d.routers, s.NIC+"6")
 	case Unplug:
 		delete(d.there, s.NIC)
 		delete(d.up, s.NIC)
@@ -116,7 +129,10 @@ func (d *draw) step(s Step) {
 		if s.Kill == nil {
 			delete(d.attached, s.NIC)
 		}
-	case Foreign, Flush, Lose, Damage, Afresh, Check, GC:
+	case NoCarrier, Carrier:
+		s.Index = d.index[s.NIC]
+		d.silent[s.NIC] = s.Verb == NoCarrier
+	case Router, Foreign, Flush, Lose, Damage, Afresh, Check, GC:
 	}
 	d.w.Steps = append(d.w.Steps, s)
 }
@@ -124,7 +140,7 @@ func (d *draw) step(s Step) {
 // something happens to a NIC, or beside it.
 func (d *draw) something() {
 	n := pick(d, d.w.NICs...)
-	switch happens := d.IntN(20); {
+	switch happens := d.IntN(24); {
 	case happens < 7:
 		d.add(n, d.kill())
 	case happens < 10:
@@ -139,11 +155,76 @@ func (d *draw) something() {
 		d.step(Step{Verb: Unplug, NIC: n.Name})
 	case happens < 16 && !d.there[n.Name]:
 		d.step(Step{Verb: Plug, NIC: n.Name})
-	default:
+	case happens < 20:
 		if d.there[n.Name] {
 			d.others(n)
 		}
+	case happens < 22 && d.up[n.Name]:
+		d.carrier(n)
+	case happens < 23 && d.up[n.Name]:
+		d.router(n)
+	case happens < 24 && d.up[n.Name] && n.Has(false) && d.chance(2):
+		d.ipv6(n)
 	}
+}
+
+// carrier comes and goes.
+func (d *draw) carrier(n NIC) {
+	if !d.silent[n.Name] {
+		d.step(Step{Verb: NoCarrier, NIC: n.Name})
+		if d.chance(2) {
+			return // for a while
+		}
+	}
+	d.step(Step{Verb: Carrier, NIC: n.Name})
+}
+
+// router is a default by the NIC that comes after all, or replaces the one before it.
+func (d *draw) router(n NIC) {
+	four := d.chance(2)
+	i := slices.IndexFunc(n.Addresses, func(a Address) bool { return a.Prefix.Addr().Is4() == four })
+	if i < 0 || d.silent[n.Name] || d.sixOff[n.Name] {
+		return
+	}
+	key, next := n.Name+"6", [2]netip.Addr{addr("fe80::2"), addr("fe80::3")}
+	if four {
+		two := n.Addresses[i].Prefix.Masked().Addr().Next().Next()
+		key, next = n.Name+"4", [2]netip.Addr{two, two.Next()}
+	}
+	old := d.routers[key]
+	if !old.IsValid() && n.Defaults {
+		old = n.Gateway(four)
+	}
+	to := next[0]
+	if old == to {
+		to = next[1]
+	}
+	d.routers[key] = to
+	var lines []Line
+	if old.IsValid() {
+		lines = append(lines, Line{Text: fmt.Sprintf("route del default via %s dev %s", old, n.Name)})
+	}
+	d.step(Step{Verb: Router, NIC: n.Name, Lines: append(lines, Line{Text: fmt.Sprintf("route prepend default via %s dev %s", to, n.Name)})})
+}
+
+// ipv6 is switched off and, in most cases, on again, with the addresses.
+func (d *draw) ipv6(n NIC) {
+	key := "net/ipv6/conf/" + n.Name + "/disable_ipv6="
+	if !d.sixOff[n.Name] {
+		d.sixOff[n.Name] = true
+		d.step(Step{Verb: Foreign, NIC: n.Name, Lines: []Line{{Setting: true, Text: key + "1"}}})
+		if d.chance(3) {
+			return // for a while
+		}
+	}
+	delete(d.sixOff, n.Name)
+	lines := []Line{{Setting: true, Text: key + "0"}}
+	for _, a := range n.Addresses {
+		if a.Prefix.Addr().Is6() {
+			lines = append(lines, Line{Text: addressAdd(a.Prefix, n.Name)})
+		}
+	}
+	d.step(Step{Verb: Foreign, NIC: n.Name, Lines: lines})
 }
 
 // add attaches a NIC, which comes or comes up for it in most cases. Of an attachment that is
@@ -155,6 +236,9 @@ func (d *draw) add(n NIC, k *Kill) {
 		d.step(Step{Verb: Plug, NIC: n.Name})
 	case !d.up[n.Name] && !d.chance(4):
 		d.step(Step{Verb: Up, NIC: n.Name, Back: d.chance(2)})
+	}
+	if d.silent[n.Name] && !d.chance(3) {
+		d.step(Step{Verb: Carrier, NIC: n.Name})
 	}
 	d.step(Step{Verb: Add, NIC: n.Name, Config: d.config(n), Kill: k})
 	if again || d.chance(4) {
@@ -453,7 +537,9 @@ func (d *draw) others(n NIC) {
 	}
 	d.hosts++
 	four := d.chance(2)
-	switch d.IntN(8) {
+	switch d.IntN(9) {
+	case 8:
+		d.other(fmt.Sprintf("route add %s %s", pick(d, "blackhole", "unreachable", "prohibit"), d.place(four)), "")
 	case 0, 1:
 		rule := d.rule(four)
 		d.other("rule add "+rule, "rule del "+rule)

@@ -32,7 +32,7 @@ func (w Walk) Begin() []Line {
 func (w Walk) Lines(s Step, names Names) []Line {
 	n, ok := w.NIC(s.NIC)
 	switch {
-	case s.Verb == Foreign:
+	case s.Verb == Foreign, s.Verb == Router:
 		return s.Lines
 	case !ok:
 		return nil
@@ -53,6 +53,10 @@ func (w Walk) Lines(s Step, names Names) []Line {
 			lines = append(lines, Line{Text: addressAdd(a.Prefix, n.Name)})
 		}
 		return append(lines, n.routes()...)
+	case NoCarrier:
+		return []Line{{Wire: true, Text: fmt.Sprintf("link set %s%d down", names.End, s.Index)}}
+	case Carrier:
+		return []Line{{Wire: true, Text: fmt.Sprintf("link set %s%d up", names.End, s.Index)}}
 	case Unplug:
 		return []Line{{Text: "link del " + n.Name}}
 	case Down:
@@ -68,7 +72,7 @@ func (w Walk) Lines(s Step, names Names) []Line {
 			lines = append(lines, n.routes()...)
 		}
 		return lines
-	case Foreign, Flush, Lose, Damage, Afresh, Add, Del, Check, GC:
+	case Foreign, Router, Flush, Lose, Damage, Afresh, Add, Del, Check, GC:
 	}
 	return nil
 }
@@ -102,6 +106,9 @@ func (n NIC) routes() []Line {
 		text := fmt.Sprintf("route prepend default via %s dev %s", gateway, n.Name)
 		if four && n.Metric > 0 {
 			text += fmt.Sprintf(" metric %d", n.Metric)
+		}
+		if !four && n.MTU > 0 {
+			text += fmt.Sprintf(" mtu %d", n.MTU)
 		}
 		lines = append(lines, Line{Text: text})
 	}
@@ -255,7 +262,7 @@ func (w Walk) Script() string {
 			fmt.Fprintf(&b, "for f in %s/*/*:%s:*.json; do truncate -s $(($(stat -c %%s $f) / 2)) $f; done\n", names.DataDir, s.NIC)
 		case Afresh:
 			b.WriteString("# ADD of all attachments again; and then a pod like this one, where they are added for the first time\n")
-		case Plug, Unplug, Down, Up, Foreign:
+		case Plug, Unplug, Down, Up, NoCarrier, Carrier, Router, Foreign:
 		}
 	}
 	return b.String()

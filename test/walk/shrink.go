@@ -29,7 +29,7 @@ func Shrink(w Walk, tries int, fails func(Walk) bool) Walk {
 func (w Walk) size() int {
 	size := len(w.NICs) + len(w.Steps) + w.All + w.Default
 	for _, n := range w.NICs {
-		size += len(n.Addresses) + len(n.Routes) + len(n.Settings) + n.Metric
+		size += len(n.Addresses) + len(n.Routes) + len(n.Settings) + n.Metric + n.MTU
 	}
 	for _, s := range w.Steps {
 		size += len(s.Config) + len(s.Lines)
@@ -110,6 +110,7 @@ func withoutExtras(w Walk, fails func(Walk) bool) Walk {
 		attempt(func(c *Walk) { c.NICs[i].Routes = nil })
 		attempt(func(c *Walk) { c.NICs[i].Settings = nil })
 		attempt(func(c *Walk) { c.NICs[i].Metric = 0 })
+		attempt(func(c *Walk) { c.NICs[i].MTU = 0 })
 		for j := len(w.NICs[i].Addresses) - 1; j >= 0 && len(w.NICs[i].Addresses) > 1; j-- {
 			attempt(func(c *Walk) { c.NICs[i].Addresses = slices.Delete(slices.Clone(c.NICs[i].Addresses), j, j+1) })
 		}

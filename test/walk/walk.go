@@ -32,6 +32,8 @@ type NIC struct {
 	// (0: none is named).
 	Defaults bool
 	Metric   int
+	// MTU is that of the IPv6 default; 0: the link's.
+	MTU int
 	// Routes are further destinations that IPAM routes by the NIC's gateway.
 	Routes []netip.Prefix
 	// Settings are what the tuning plugin writes ("rp_filter=1").
@@ -47,13 +49,17 @@ type Address struct {
 // Verb is what a step does.
 type Verb string
 
-// The first eight are others' doing.
+// The first are others' doing.
 const (
-	Plug    Verb = "plug"   // the NIC comes
-	Unplug  Verb = "unplug" // it vanishes
-	Down    Verb = "down"
-	Up      Verb = "up" // and with Back, IPAM's routes come again
-	Foreign Verb = "foreign"
+	Plug   Verb = "plug"   // the NIC comes
+	Unplug Verb = "unplug" // it vanishes
+	Down   Verb = "down"
+	Up     Verb = "up" // and with Back, IPAM's routes come again
+	// The NIC's other end goes down and up: the carrier is lost and comes again.
+	NoCarrier Verb = "no carrier"
+	Carrier   Verb = "carrier"
+	Router    Verb = "router" // a default by the NIC comes, or one by another gateway in its place
+	Foreign   Verb = "foreign"
 	// What symroute works with goes, for the NIC's attachment (the record) or for all.
 	Flush  Verb = "flush"  // the routes of the source tables
 	Lose   Verb = "lose"   // the record
@@ -73,7 +79,8 @@ const (
 type Step struct {
 	Verb Verb
 	NIC  string
-	// Index makes the NIC's other end and its hardware address unlike all others.
+	// Index makes the NIC's other end and its hardware address unlike all others; of the steps that
+	// do something to that end.
 	Index int
 	// Back brings the NIC's routes back, too.
 	Back bool

@@ -25,7 +25,8 @@ func TestNew(t *testing.T) {
 		for i, s := range w.Steps {
 			met[string(s.Verb)]++
 			for _, l := range s.Lines {
-				for what, text := range map[string]string{"forged": " proto", "renamed": " name ", "disable_ipv6": "disable_ipv6=1"} {
+				for what, text := range map[string]string{"forged": " proto", "renamed": " name ", "refusal": "route add prohibit",
+					"disable_ipv6": "disable_ipv6=1", "disable_ipv6 no more": "disable_ipv6=0"} {
 					if strings.Contains(l.Text, text) {
 						met[what]++
 					}
@@ -62,7 +63,7 @@ func TestNew(t *testing.T) {
 				if s.Kill == nil {
 					delete(attached, s.NIC)
 				}
-			case Foreign, Flush, Lose, Damage, Afresh, Check, GC:
+			case NoCarrier, Carrier, Router, Foreign, Flush, Lose, Damage, Afresh, Check, GC:
 			}
 		}
 		if len(attached) > 0 {
@@ -74,7 +75,7 @@ func TestNew(t *testing.T) {
 		"kill at sendto", "kill at openat", "kill at write", "kill at renameat", "kill at unlinkat",
 		"rpFilter", "gateways", "mainDefault", "arp", "viaMain", "noGateway", "sources", "routes", "table", "priority", "lvs",
 		"requireGateway", "checkDestinations", "verify", "interfaces", "interfaces of NICs", "replyBy",
-		"forged", "renamed", "disable_ipv6",
+		"forged", "renamed", "disable_ipv6", "disable_ipv6 no more", "no carrier", "carrier", "router", "refusal",
 	} {
 		if met[what] < 20 {
 			t.Errorf("%q happens %d times in 500 walks", what, met[what])
