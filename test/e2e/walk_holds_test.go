@@ -235,7 +235,9 @@ func (k *walker) taken(name string) (what, details string) {
 	}
 	// What came since the first ADD that took it is not its business.
 	again := k.was != nil && (k.was.killed || k.was.conf["mainDefault"] == "take")
-	if a.conf["mainDefault"] != "take" || a.spoiled || again {
+	// ADD takes a default without carrier for none, which the kernel does only where it is told so.
+	silent := slices.ContainsFunc(k.pod.is.devices, func(d device) bool { return d.up && !d.carrier })
+	if a.conf["mainDefault"] != "take" || a.spoiled || again || silent {
 		return "", ""
 	}
 	for _, four := range []bool{true, false} {
@@ -585,7 +587,7 @@ func offLink(four bool) netip.Addr {
 // symmetric asks the kernel about both ways of flows of each attachment.
 func (k *walker) symmetric(walk.Step, netlab.Invocation) (what, details string) {
 	for name, a := range k.attached {
-		if !a.sound() {
+		if !a.sound() || a.lost { // another's DEL takes the rules that both had
 			continue
 		}
 		for _, f := range k.flows(name, a) {

@@ -449,8 +449,13 @@ func (s *routing) has(ip netip.Addr, index int) bool {
 }
 
 // settled reports whether the kernel has done all it does about links and
-// addresses in its own time.
-func (s *routing) settled() bool {
+// addresses in its own time. Those that are silent have no carrier.
+func (s *routing) settled(silent map[string]bool) bool {
+	for _, d := range s.devices {
+		if d.up && !d.loopback && d.carrier == silent[strings.TrimPrefix(d.name, "was-")] {
+			return false
+		}
+	}
 	for _, a := range s.addresses {
 		delivered := slices.ContainsFunc(s.routes, func(r route) bool {
 			return r.kind == unix.RTN_LOCAL && r.dst.Addr() == a.prefix.Addr()
