@@ -143,7 +143,9 @@ func (k *walker) added(s walk.Step, call netlab.Invocation, killed bool) (what, 
 		return "ADD by a NIC that is down succeeded", call.String()
 	default:
 		k.arrange(s.NIC, s.Config)
-		k.attached[s.NIC] = &attached{conf: s.Config, index: d.index, spoiled: !complete, wants: k.wants(s), replies: k.repliesOf(s)}
+		a := &attached{conf: s.Config, index: d.index, muted: !d.carrier, wants: k.wants(s), replies: k.repliesOf(s)}
+		a.spoiled = !complete || !k.othersThere(a)
+		k.attached[s.NIC] = a
 		return k.taken(s.NIC)
 	}
 	return "", ""
