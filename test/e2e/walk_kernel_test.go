@@ -255,7 +255,7 @@ func (o observer) readRoutes(s *routing) error {
 // merged reports whether the kernel made one default of those of several NICs.
 func (r route) merged() bool { return !r.four && r.defaultOfMain() && len(r.hops) > 1 }
 
-// hopByHop is the MTU of each NIC's hop: a dump tells that of the first one only.
+// hopByHop are the protocol and the MTU of each NIC's hop: a dump tells those of the first one only.
 func (o observer) hopByHop(r route) string {
 	var texts []string
 	for _, h := range r.hops {
@@ -264,7 +264,7 @@ func (o observer) hopByHop(r route) string {
 		request = append(request, netlinkAttr(unix.RTA_DST, offLink(false).AsSlice())...)
 		request = append(request, netlinkAttr(unix.RTA_OIF, binary.NativeEndian.AppendUint32(nil, uint32(h.index)))...)
 		if answer, err := o.rtnl.ask(unix.RTM_GETROUTE, 0, unix.SizeofRtMsg, request); err == nil && len(answer) > 0 {
-			texts = append(texts, fmt.Sprintf(", dev %d metrics %x", h.index, answer[0].attrs[unix.RTA_METRICS]))
+			texts = append(texts, fmt.Sprintf(", dev %d proto %d metrics %x", h.index, answer[0].header[5], answer[0].attrs[unix.RTA_METRICS]))
 		}
 	}
 	slices.Sort(texts)
@@ -314,8 +314,9 @@ func decodeRoute(m netlinkMessage) route {
 	// What the flags say of hops, but for onlink, is up to the carrier.
 	header := slices.Concat(h[:8], []byte{h[8] & unix.RTNH_F_ONLINK})
 	ticking := []uint16{unix.RTA_CACHEINFO, unix.RTA_MULTIPATH}
-	if r.merged() { // which hop is the first depends on which came first
+	if r.merged() { // which hop is the first, whose attributes these are, depends on which came first
 		ticking = append(ticking, unix.RTA_METRICS)
+		header[5] = 0 // rtm_protocol
 	}
 	r.whole = m.text(header, ticking...) + strings.Join(texts, ", ")
 	r.anywhere = m.text(withoutTable(header), append(ticking, unix.RTA_TABLE)...) + strings.Join(texts, ", ")
