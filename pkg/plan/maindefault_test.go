@@ -183,6 +183,22 @@ func defaultScenarios() []scenario {
 				main: - -4 route default via 10.244.0.1 dev eth0 proto boot`,
 		},
 		{
+			name: "take: the result speaks of the attachment's NIC, also where the gateway is in a subnet of the other",
+			pod: `
+				eth0
+				10.20.0.5/16
+				net1
+				10.20.30.5/24
+				10.30.0.5/24
+				-4 route default via 10.20.0.1 dev eth0`,
+			attachment: attachment{
+				conf: `"mainDefault": "take"`,
+				prev: `{"ips": [{"address": "10.30.0.5/24", "gateway": "10.30.0.1"}], "routes": [{"dst": "172.30.0.0/24", "gw": "10.20.7.1"}]}`,
+			},
+			only: "172.30",
+			want: `-4 route 172.30.0.0/24 via 10.20.7.1 dev net1 table 7300 proto 73`,
+		},
+		{
 			name:       "take: of IPv6 defaults merged into one route, the other's hop leaves",
 			pod:        merged,
 			attachment: attachment{conf: `"mainDefault": "take"`, prev: result6},

@@ -49,10 +49,11 @@ func (p Pod) Fill(nics []NIC) (left []fib.Route, err error) {
 }
 
 func (n *numbering) number(nics []NIC) error {
+	attached := slices.DeleteFunc(slices.Clone(nics), func(n NIC) bool { return n.Role != state.Attached })
 	for i := range nics {
 		nics[i].Tables = divide(nics[i].Sources)
 		have := n.existing(nics[i])
-		b := n.pod.builder(nics[i], nics)
+		b := n.pod.builder(nics[i], attached)
 		for j := range nics[i].Tables {
 			t := &nics[i].Tables[j]
 			var err error

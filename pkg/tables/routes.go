@@ -306,9 +306,12 @@ func (b *tableBuilder) resultRoute(f fib.Family, p config.ResultRoute, exit []fi
 	return b.route(f, p.Dst, exit...)
 }
 
-// leadsHere reports whether a route of the result is by this NIC: the one that
-// is connected to its gateway, else the attachment's own.
+// leadsHere reports whether a route of the result is by this NIC: the attachment's that
+// is connected to its gateway, else its own. Of NICs of others the result does not speak.
 func (b *tableBuilder) leadsHere(p config.ResultRoute) bool {
+	if b.nic.Role != state.Attached {
+		return false
+	}
 	e := exits{nic: b.nic, all: b.all}
 	if p.Gateway.IsValid() && e.inSubnet(p.Gateway) {
 		return !e.elsewhere(p.Gateway)
