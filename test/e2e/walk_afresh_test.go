@@ -52,9 +52,6 @@ func (k *walker) afresh() (what, details string) {
 			return "", "" // the twin's routes went with the link, which the pod's attachments remember
 		}
 	}
-	if slices.ContainsFunc(k.pod.is.devices, func(d device) bool { return d.up && !d.carrier }) {
-		return "", "" // ADD takes a default that has no carrier for none, and remembers one that has lost it
-	}
 	for _, name := range slices.Clone(k.order) {
 		if !k.attached[name].stale {
 			continue

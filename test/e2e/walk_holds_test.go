@@ -64,11 +64,18 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 		for _, a := range k.attached {
 			a.muted = true
 		}
+		if a != nil && a.conf["gateways"] == nil && k.pod.is.hasDefaultBy(a.index) {
+			a.rerouted = true
+		}
 	case walk.Plug, walk.Unplug, walk.Down, walk.Up, walk.NoCarrier, walk.Carrier, walk.Foreign:
 		if s.Verb == walk.Plug {
 			delete(k.routers, s.NIC)
+			delete(k.ignoring, s.NIC)
 		}
 		for _, l := range k.w.Lines(s, k.pod.names) {
+			if strings.Contains(l.Text, "/ignore_routes_with_linkdown=1") {
+				k.ignoring[s.NIC] = true
+			}
 			if words := strings.Fields(l.Text); len(words) > 3 && words[0] == "link" && words[3] == "name" { // it was down for that
 				k.lost[words[2]], k.lost[words[4]] = true, true
 			}
@@ -143,7 +150,9 @@ func (k *walker) added(s walk.Step, call netlab.Invocation, killed bool) (what, 
 		return "ADD by a NIC that is down succeeded", call.String()
 	default:
 		k.arrange(s.NIC, s.Config)
-		a := &attached{conf: s.Config, index: d.index, muted: !d.carrier, wants: k.wants(s), replies: k.repliesOf(s)}
+		a := &attached{
+			conf: s.Config, index: d.index, muted: !d.carrier, wants: k.wants(s), replies: k.repliesOf(s), refusals: k.pod.is.refusals(),
+		}
 		a.spoiled = !complete || !k.othersThere(a)
 		k.attached[s.NIC] = a
 		return k.taken(s.NIC)
@@ -237,9 +246,8 @@ func (k *walker) taken(name string) (what, details string) {
 	}
 	// What came since the first ADD that took it is not its business.
 	again := k.was != nil && (k.was.killed || k.was.conf["mainDefault"] == "take")
-	// ADD takes a default without carrier for none, which the kernel does only where it is told so.
-	silent := slices.ContainsFunc(k.pod.is.devices, func(d device) bool { return d.up && !d.carrier })
-	if a.conf["mainDefault"] != "take" || a.spoiled || again || silent {
+	d, _ := k.pod.is.device(name)
+	if a.conf["mainDefault"] != "take" || a.spoiled || again || !d.carrier && k.ignoring[name] {
 		return "", ""
 	}
 	for _, four := range []bool{true, false} {
@@ -592,6 +600,9 @@ func (k *walker) symmetric(walk.Step, netlab.Invocation) (what, details string) 
 		if !a.sound() || a.lost { // another's DEL takes the rules that both had
 			continue
 		}
+		if d, there := k.pod.is.device(name); there && !d.carrier && k.ignoring[name] {
+			continue
+		}
 		for _, f := range k.flows(name, a) {
 			by := cmp.Or(f.by, a.index)
 			if w := k.pod.way(f.remote, f.local, 0); f.refused != (w.err != nil) || w.err == nil && (w.index != by || f.gateway.IsValid() && w.gateway != f.gateway) {
@@ -625,6 +636,11 @@ func (k *walker) flows(name string, a *attached) []flow {
 		local := x.Prefix.Addr()
 		four := local.Is4()
 		out = append(out, flow{local: local, remote: neighbourOf(x.Prefix)})
+		for _, p := range a.refusals {
+			if p.Addr().Is4() == four && slices.Contains(k.pod.is.refusals(), p) {
+				out = append(out, flow{local: local, remote: neighbourOf(p), refused: true})
+			}
+		}
 		switch {
 		case x.Gateway.IsValid() && a.conf["gateways"] == nil:
 			out = append(out, flow{local: local, remote: offLink(four)})
@@ -658,6 +674,24 @@ func (k *walker) flows(name string, a *attached) []flow {
 		}
 	}
 	return out
+}
+
+// refusals are the destinations that main refuses.
+func (s *routing) refusals() []netip.Prefix {
+	var out []netip.Prefix
+	for _, r := range s.routes {
+		if r.table == unix.RT_TABLE_MAIN && !r.ours && slices.Contains([]uint8{unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT}, r.kind) {
+			out = append(out, r.dst)
+		}
+	}
+	return out
+}
+
+// hasDefaultBy reports whether main has a default by a device.
+func (s *routing) hasDefaultBy(index int) bool {
+	return slices.ContainsFunc(s.routes, func(r route) bool {
+		return r.defaultOfMain() && slices.ContainsFunc(r.hops, func(h hop) bool { return h.index == index })
+	})
 }
 
 // oneExit reports whether all addresses of a family have gateways: where some have
@@ -697,6 +731,8 @@ func (k *walker) checksAgree(walk.Step, netlab.Invocation) (what, details string
 		case a.lost:
 		case panicked(call):
 			return "a panic", call.String()
+		case a.rerouted && call.ExitCode == 0:
+			return "CHECK does not see that a router has come", call.String()
 		case a.cut && call.ExitCode == 0:
 			return "CHECK does not see that the NIC was down", call.String()
 		case call.ExitCode != 0 && k.content(n.Name, a) && !lacksDefault(call):

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,8 @@ type walker struct {
 	routers map[string]bool
 	// silent are the NICs that have no carrier when they are up.
 	silent map[string]bool
+	// ignoring are the NICs whose routes are none without carrier.
+	ignoring map[string]bool
 	// was is the attachment of the step's NIC before the step; nil: none.
 	was *attached
 	// over: the twin says nothing any more about what should be.
@@ -60,6 +63,10 @@ type attached struct {
 	wants map[int]int
 	// replies is the index of the NIC that replies of a real server leave by.
 	replies int
+	// refusals are the destinations that main refused when it was added.
+	refusals []netip.Prefix
+	// rerouted: a router has come since, or another one.
+	rerouted bool
 	// killed: an ADD or DEL did not end, and anything may be.
 	killed bool
 	// cut: the NIC was down or has gone since, and CHECK has to say so.
@@ -83,7 +90,10 @@ func (a *attached) sound() bool { return !a.killed && !a.cut && !a.spoiled }
 
 func newWalker(t testing.TB, site *walkSite, w walk.Walk) *walker {
 	t.Helper()
-	k := &walker{t: t, w: w, site: site, attached: map[string]*attached{}, written: map[string]bool{}, lost: map[string]bool{}, routers: map[string]bool{}, silent: map[string]bool{}}
+	k := &walker{
+		t: t, w: w, site: site, attached: map[string]*attached{}, written: map[string]bool{}, lost: map[string]bool{},
+		routers: map[string]bool{}, silent: map[string]bool{}, ignoring: map[string]bool{},
+	}
 	dir, err := os.MkdirTemp("", "walk")
 	if err != nil {
 		t.Fatal(err)

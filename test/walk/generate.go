@@ -645,6 +645,7 @@ func (d *draw) otherAddress(n NIC, four bool) {
 // setting is one of others; of those that symroute writes, too.
 func (d *draw) setting(n NIC) {
 	key := pick(d, "ipv4/conf/%s/log_martians=1", "ipv4/conf/%s/accept_redirects=0", "ipv4/conf/%s/proxy_arp=1",
-		"ipv6/conf/%s/accept_ra=0", "ipv6/conf/%s/hop_limit=63", "ipv4/conf/%s/rp_filter=0", "ipv4/conf/%s/rp_filter=2")
+		"ipv6/conf/%s/accept_ra=0", "ipv6/conf/%s/hop_limit=63", "ipv4/conf/%s/rp_filter=0", "ipv4/conf/%s/rp_filter=2",
+		"ipv4/conf/%s/ignore_routes_with_linkdown=1", "ipv6/conf/%s/ignore_routes_with_linkdown=1")
 	d.step(Step{Verb: Foreign, NIC: n.Name, Lines: []Line{{Setting: true, Text: "net/" + fmt.Sprintf(key, n.Name)}}})
 }
