@@ -88,7 +88,7 @@ func losers(nics []NIC, has map[int]bool) []NIC {
 	if len(ranked) == 0 {
 		return nil
 	}
-	slices.SortFunc(ranked, func(a, b NIC) int {
+	slices.SortStableFunc(ranked, func(a, b NIC) int {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(b.Turn, a.Turn), natural(a.Name, b.Name), cmp.Compare(a.Index, b.Index))
 	})
 	owners := 1

@@ -157,7 +157,7 @@ func (e exits) hops(gws []netip.Addr) []fib.Hop {
 // where there are several.
 func normalHops(hops []fib.Hop) []fib.Hop {
 	hops = slices.Clone(hops)
-	slices.SortFunc(hops, func(a, b fib.Hop) int { return a.Gateway.Compare(b.Gateway) })
+	slices.SortStableFunc(hops, func(a, b fib.Hop) int { return a.Gateway.Compare(b.Gateway) })
 	return normalWeights(hops)
 }
 
