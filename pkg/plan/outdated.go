@@ -17,7 +17,7 @@ import (
 func Outdated(in Input) state.Deviations {
 	now, err := Build(in)
 	if err != nil {
-		return nil // the pod is in no state for ADD, which is said elsewhere
+		return nil //nolint:nilerr // the pod is in no state for ADD: what is wrong with it Verify says
 	}
 	var out state.Deviations
 	there := byPlace(in.Seen.Routes)

@@ -35,6 +35,8 @@ type Input struct {
 	Others []record.Attachment
 	// Routes reads the routes of a table that Seen does not hold.
 	Routes func(table uint32) ([]fib.Route, error)
+	// Node is the address from which the node reaches one of the pod's; nil: it is not asked.
+	Node func(netip.Addr) netip.Addr
 }
 
 // Desired is what an attachment shall have, and what else follows from it.
@@ -177,7 +179,7 @@ func (s situation) build(links []fib.Link, server *lvs.Server) (*Desired, error)
 	}
 	d.State.Settings = s.remembered(wishes)
 	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State),
-		gatewayNotes(nics), linkNotes(s.Seen, nics))
+		gatewayNotes(nics), linkNotes(s.Seen, nics), s.notesOnNode(d.State))
 	return d, nil
 }
 

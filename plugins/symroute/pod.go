@@ -164,6 +164,7 @@ func (p *pod) inputOf(cfg *config.Config) plan.Input {
 		Mine:   p.mine,
 		Others: p.others,
 		Routes: p.ns.Table,
+		Node:   kernel.AddressOfNode,
 	}
 	if cfg != nil && cfg.Prev != nil {
 		for _, itf := range cfg.Prev.Interfaces {
