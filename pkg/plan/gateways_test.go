@@ -276,6 +276,19 @@ func gatewayScenarios() []scenario {
 			want:       `-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
 		},
 		{
+			name: "of routers that advertise themselves those of the best preference",
+			pod: `
+				net1
+				2001:db8:30::5/64
+				-6 route default via fe80::4 dev net1 proto ra metric 1024 expires pref low
+				-6 route default via fe80::1 dev net1 proto ra metric 1024 expires
+				-6 route default via fe80::2 dev net1 proto ra metric 1024 expires
+				-6 route default via fe80::3 dev net1 proto ra metric 2048 expires pref high`,
+			attachment: attachment{prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`},
+			only:       "default",
+			want:       `-6 route default table 7300 proto 73 metric 1024 nexthop via fe80::1 dev net1 weight 1 nexthop via fe80::2 dev net1 weight 1`,
+		},
+		{
 			name:       "no gateway",
 			pod:        second,
 			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}]}`},

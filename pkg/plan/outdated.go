@@ -15,6 +15,9 @@ import (
 // The configuration of in is that of the record, with which ADD would be repeated. What is wrong
 // with the tables as they were made is for Verify to say.
 func Outdated(in Input) state.Deviations {
+	cfg := *in.Config
+	cfg.RequireGateway = false // that a gateway is gone is to be said, too
+	in.Config = &cfg
 	now, err := Build(in)
 	if err != nil {
 		return nil //nolint:nilerr // the pod is in no state for ADD: what is wrong with it Verify says

@@ -24,6 +24,7 @@ func TestOutdated(t *testing.T) {
 		attachment
 		mishaps []mishap
 		want    string
+		refused bool // ADD again is, too
 	}{
 		{name: "nothing happened", attachment: attachment{prev: bare}},
 		{
@@ -68,6 +69,15 @@ func TestOutdated(t *testing.T) {
 				missing: the table 7300: want no IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", for main has lost its ground, got it: ADD again`,
 		},
 		{
+			name:       "it is gone, and a gateway is required",
+			pod:        "-6 route default via fe80::1 dev net1 proto ra metric 1024 expires",
+			attachment: attachment{conf: `"requireGateway": true`, prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`},
+			mishaps:    all(without("-6 route default via fe80::1 dev net1 proto ra metric 1024")),
+			want: `
+				missing: the table 7300: want no IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", for main has lost its ground, got it: ADD again`,
+			refused: true,
+		},
+		{
 			name:       "in the place of the default that yielded there is another",
 			pod:        "-4 route default via 10.20.30.1 dev net1 metric 100",
 			attachment: attachment{prev: bare},
@@ -110,6 +120,7 @@ func TestOutdated(t *testing.T) {
 			name:       "the NIC is down: there is nothing that ADD could mend",
 			attachment: attachment{prev: bare},
 			mishaps:    all(func(_ *testing.T, p *pod) { p.kernel.down("net1") }),
+			refused:    true,
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -123,7 +134,10 @@ func TestOutdated(t *testing.T) {
 				got = append(got, "missing: "+dev.String())
 			}
 			compare(t, "outdated", lines(tc.want), got)
-			if link, _ := p.kernel.observe().Link("net1"); !link.Up {
+			if _, err := plan.Build(p.input(tc.attachment)); tc.refused {
+				if err == nil {
+					t.Error("ADD again is not refused")
+				}
 				return
 			}
 			p.add(tc.attachment)

@@ -280,6 +280,8 @@ func setAttribute(t *testing.T, r *fib.Route, w *words, word string) {
 		r.MTU = w.number()
 	case "advmss":
 		r.AdvMSS = w.number()
+	case "pref":
+		r.Pref = map[string]uint8{"high": 1, "medium": 0, "low": 3}[w.next()]
 	case "nhid":
 		r.NexthopID = w.number()
 	case "expires":

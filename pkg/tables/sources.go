@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/lvs"
@@ -280,18 +282,30 @@ func (e exits) fromResultRoutes(s state.Source) (netip.Addr, bool) {
 // table has, or would have without us.
 func (e exits) fromKernel(f fib.Family) []fib.Hop {
 	var hops []fib.Hop
-	var metric uint32
+	var chosen fib.Route
 	for _, r := range e.pod.Defaults {
-		if r.Family != f || !r.Uses(e.nic.Link.Index) || len(hops) > 0 && r.Metric > metric {
+		if r.Family != f || !r.Uses(e.nic.Link.Index) {
 			continue
 		}
 		best := r.Through(e.nic.Link.Index, false).Hops
 		switch {
-		case len(hops) == 0 || r.Metric < metric:
-			hops, metric = best, r.Metric
-		case f == fib.V6: // hops of one route (fib6_add_rt2node)
+		case len(hops) == 0 || isBetter(r, chosen):
+			hops, chosen = best, r
+		case f == fib.V6 && !isBetter(chosen, r): // hops of one route (fib6_add_rt2node), or equal routers
 			hops = append(hops, best...)
 		}
 	}
 	return normalHops(hops)
 }
+
+// isBetter reports whether a default is used before another: by its metric, and of routers that
+// advertise themselves by their preference (rt6_score_route).
+func isBetter(a, b fib.Route) bool {
+	if a.Metric != b.Metric || a.Protocol != unix.RTPROT_RA || b.Protocol != unix.RTPROT_RA {
+		return a.Metric < b.Metric
+	}
+	return preference(a.Pref) > preference(b.Pref)
+}
+
+// preference is a router's: high above medium above low, a number of two bits with a sign (RFC 4191, 2.1).
+func preference(p uint8) int8 { return int8(p<<6) >> 6 }

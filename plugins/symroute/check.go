@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -47,8 +48,11 @@ func (p *pod) deviations() state.Deviations {
 // of the last ADD: the prevResult of CHECK is the result of the whole chain.
 func (p *pod) outdated() state.Deviations {
 	cfg, err := config.Parse(p.mine.Input)
-	if err != nil || cfg.Prev == nil {
-		p.warn("the record of %s has no configuration that ADD could be repeated with: %v", p.key.IfName, err)
+	if err == nil && cfg.Prev == nil {
+		err = errors.New("it has no prevResult")
+	}
+	if err != nil {
+		p.warn("the record of %s holds no input that ADD could be repeated with, to compare its tables with main: %v", p.key.IfName, err)
 		return nil
 	}
 	return plan.Outdated(p.inputOf(cfg))
