@@ -162,6 +162,20 @@ func TestNamedGatewayStays(t *testing.T) {
 	}
 }
 
+// TestCheckGoesByWhatADDGot: the prevResult of CHECK is that of the whole chain, of which a plugin
+// behind symroute may have taken the gateways. That is no change of main.
+func TestCheckGoesByWhatADDGot(t *testing.T) {
+	t.Parallel()
+	n := net1.withoutDefaults()
+	b := newBench(t, eth0, n)
+	a := b.attach(n, nil)
+	a.must(t, "ADD")
+	a.prev = b.result(n.withoutGateways())
+	if said := a.must(t, "CHECK").Stderr; len(said) > 0 {
+		t.Errorf("CHECK says\n%s", said)
+	}
+}
+
 // TestPrefixReachesItsNeighbours: the NIC gets its addresses after ADD, which knows their prefix
 // from "sources". There is no gateway, so that only what is on the link is reached, and that is
 // what main has there: what came is copied by ADD again, and what expires goes.
