@@ -22,15 +22,20 @@ func (s situation) notesOnNode(st state.State) []string {
 	}
 	done := map[asked]bool{}
 	all := append(s.otherStates(), st)
+	sources := sourcesOf(all)
+	routed := map[fib.Family]map[int]bool{}
+	for _, f := range fib.Families() {
+		routed[f] = routedNICs(all, f)
+	}
 	var notes []string
 	for _, a := range s.Seen.Addresses {
 		ip, f := a.Prefix.Addr(), fib.FamilyOf(a.Prefix.Addr())
 		l, ok := s.Seen.LinkAt(a.Index)
-		if !ok || l.Loopback || ip.IsLinkLocalUnicast() || done[asked{a.Index, f}] || isSourceOf(all, a) {
+		if !ok || l.Loopback || ip.IsLinkLocalUnicast() || done[asked{a.Index, f}] || sources[fib.Host(ip)] {
 			continue
 		}
 		done[asked{a.Index, f}] = true // the node reaches all of them the same way
-		if isRouted(all, a.Index, f) {
+		if routed[f][a.Index] {
 			continue
 		}
 		node := s.Node(ip)
