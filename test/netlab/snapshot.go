@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -45,10 +46,13 @@ func (n *NS) Snapshot(t testing.TB) Snapshot {
 		return nil
 	})
 	for _, dump := range dumps {
-		s["ip "+dump] = settled(lines(n.IP(t, strings.Fields(dump)...)))
+		s["ip "+dump] = settled(lines(ticking.ReplaceAllString(n.IP(t, strings.Fields(dump)...), "expires")))
 	}
 	return s
 }
+
+// ticking is what is left of a route's lifetime.
+var ticking = regexp.MustCompile(`expires \d+sec`)
 
 // settled brings main's defaults into one order where the kernel keeps them in that of their
 // coming, so that one which left main and came back is no difference: IPv4 defaults of one
