@@ -193,6 +193,28 @@ func TestJudging(t *testing.T) {
 			want: outText + "out of eth0 through 10.244.0.1; decided by the table 100",
 		},
 		{
+			name:    "by main, beside the rule of somebody else for marked packets",
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), unix.RT_TABLE_MAIN)}},
+			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, Other: "a mark", Action: fib.Lookup, Table: unix.RT_TABLE_MAIN}},
+			lost:    state.IsDecision,
+			kind:    state.Asymmetric,
+			want:    outText + "out of eth0 through 10.244.0.1; decided by " + main,
+		},
+		{
+			name:    "by a rule with more selectors, where no other is",
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), 100)}},
+			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, Other: "suppress", Action: fib.Lookup, Table: 100, Protocol: unix.RTPROT_STATIC}},
+			kind:    state.Foreign,
+			want:    outText + `out of eth0 through 10.244.0.1; decided by the rule "50: from all other 7375707072657373 lookup 100 proto static"`,
+		},
+		{
+			name:    "by a rule for what the pod itself sends",
+			answers: map[fib.Query]fib.Answer{outward: {Route: leaving(eth0, ip("10.244.0.1"), 100)}},
+			rules:   []fib.Rule{{Family: fib.V4, Priority: 50, IIF: "lo", Action: fib.Lookup, Table: 100, Protocol: unix.RTPROT_STATIC}},
+			kind:    state.Foreign,
+			want:    outText + `out of eth0 through 10.244.0.1; decided by the rule "50: from all iif lo lookup 100 proto static"`,
+		},
+		{
 			name:    "refused as unreachable",
 			answers: map[fib.Query]fib.Answer{outward: {Err: unix.ENETUNREACH}},
 			kind:    state.Asymmetric,
