@@ -128,7 +128,10 @@ func routeScenarios() []scenario {
 				2001:db8:30::6/128
 				-4 route 172.16.0.0/12 via 10.244.0.9 dev eth0
 				-4 route 192.168.1.0/24 via 10.20.30.9 dev net1 table 100
-				-4 route blackhole 192.168.2.0/24
+				-4 route blackhole default metric 500
+				-6 route unreachable default dev lo proto kernel metric 4294967295
+				-6 route unreachable 2001:db8:43::/64 dev lo proto kernel
+				-6 route unreachable 2001:db8:44::/64 dev lo expires
 				-6 route 2001:db8:40::/48 via fe80::9 dev net1 proto ra expires
 				-6 route 2001:db8:41::/48 via fe80::9 dev net1 expires
 				-6 route 2001:db8:42::/64 dev net1 proto ra
@@ -144,6 +147,70 @@ func routeScenarios() []scenario {
 				-6 route 2001:db8:43::/64 dev net1 table 7300 proto 73 metric 256
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
+		},
+		{
+			name: "what main refuses",
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1
+				10.20.30.5/24
+				2001:db8:30::5/64
+				-4 route blackhole 169.254.169.254
+				-4 route unreachable 10.0.0.0/8 metric 50
+				-4 route prohibit 172.20.0.0/16
+				-4 route throw 172.21.0.0/16
+				-4 route unreachable 172.22.0.0/16 metric 7
+				-4 route 172.22.0.0/16 via 10.20.30.9 dev net1 metric 5
+				-4 route unreachable 172.23.0.0/16 metric 5
+				-4 route 172.23.0.0/16 via 10.20.30.9 dev net1 metric 7
+				-4 route unreachable 172.24.0.0/16
+				-4 route 172.20.5.0/24 via 10.244.0.9 dev eth0
+				-4 route 172.20.6.0/24 via 10.20.30.9 dev net1
+				-4 route 172.16.0.0/12 via 10.244.0.9 dev eth0
+				-6 route unreachable 2001:db8:44::/48 dev lo`,
+			attachment: attachment{
+				conf: `"routes": [{"dst": "172.24.0.0/16", "gw": "10.20.30.8"}]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "2001:db8:30::5/64", "gateway": "fe80::1"}],
+					"routes": [{"dst": "172.20.0.0/16", "gw": "10.20.30.7"}]}`,
+			},
+			only: "route",
+			want: `
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route unreachable 10.0.0.0/8 table 7300 proto 73 metric 50
+				-4 route blackhole 169.254.169.254 table 7300 proto 73
+				-4 route prohibit 172.20.0.0/16 table 7300 proto 73
+				-4 route throw 172.21.0.0/16 table 7300 proto 73
+				-4 route unreachable 172.23.0.0/16 table 7300 proto 73 metric 5
+				-6 route 2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route fe80::/64 dev net1 table 7300 proto 73 metric 256
+				-6 route unreachable 2001:db8:44::/48 dev lo table 7300 proto 73 metric 1024
+				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
+				-4 route 172.20.6.0/24 via 10.20.30.9 dev net1 table 7300 proto 73
+				-4 route 172.22.0.0/16 via 10.20.30.9 dev net1 table 7300 proto 73 metric 5
+				-4 route 172.24.0.0/16 via 10.20.30.8 dev net1 table 7300 proto 73
+				-4 route 10.244.0.0/24 via 10.20.30.1 dev net1 table 7300 proto 73
+				-4 route 172.20.5.0/24 via 10.20.30.1 dev net1 table 7300 proto 73
+				-6 route default via fe80::1 dev net1 table 7300 proto 73 metric 1024`,
+		},
+		{
+			name: "what main refuses, without a gateway and at another's wish",
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1
+				10.20.30.5/24
+				-4 route default via 10.244.0.1 dev eth0
+				-4 route unreachable 10.244.0.0/16
+				-4 route 172.16.0.0/12 via 10.244.0.9 dev eth0`,
+			attachment: attachment{
+				conf: `"mainDefault": "take"`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}]}`,
+			},
+			only: "unreachable 10",
+			want: `
+				-4 route unreachable 10.244.0.0/16 table 7300 proto 73
+				-4 route unreachable 10.244.0.0/16 table 7301 proto 73`,
 		},
 		{
 			name: "the default keeps what the kernel has of its attributes",

@@ -218,8 +218,13 @@ func parseRoute(t *testing.T, s *fib.Snapshot, line string) fib.Route {
 	w := &words{t: t, line: line, rest: strings.Fields(line)}
 	r := fib.Route{Family: w.family("route"), Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST}
 	dst := w.next()
-	if dst == "blackhole" {
-		r.Type, dst = unix.RTN_BLACKHOLE, w.next()
+	for name, kind := range map[string]fib.RouteType{
+		"blackhole": unix.RTN_BLACKHOLE, "unreachable": unix.RTN_UNREACHABLE, "prohibit": unix.RTN_PROHIBIT, "throw": unix.RTN_THROW,
+	} {
+		if dst == name {
+			r.Type, dst = kind, w.next()
+			break
+		}
 	}
 	if r.Dst = parsePrefix(t, dst); !r.Dst.IsValid() {
 		r.Dst = r.Family.Any()

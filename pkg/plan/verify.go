@@ -14,6 +14,7 @@ import (
 	"github.com/symroute/symroute/pkg/maindefault"
 	"github.com/symroute/symroute/pkg/settings"
 	"github.com/symroute/symroute/pkg/state"
+	"github.com/symroute/symroute/pkg/tables"
 )
 
 // Verify compares what was seen with what the attachment has according to its record: that
@@ -21,15 +22,16 @@ import (
 // and that main has the defaults it had. Whether packets go the right way is not for it to
 // say: the kernel is asked that (package symmetry).
 func Verify(in Input) state.Deviations {
-	s := in.Mine.State
+	s, now := in.Mine.State, situationOf(in)
 	return slices.Concat(
 		verifyLinks(in.Seen, s),
 		verifyAddresses(in.Seen, s),
 		verifyRules(in.Seen, s),
 		verifyShadows(in, s),
-		verifyClaims(in),
+		verifyClaims(now),
 		verifyTogether(in, s),
 		verifyRoutes(in.Seen, withoutGone(in.Seen, s)),
+		verifyRefusals(now, s),
 		verifyMain(in.Seen, s),
 		lvs.Verify(in.Seen, s.Server),
 		verifySettings(in.Seen, s),
@@ -114,10 +116,10 @@ func verifyRules(seen *fib.Snapshot, s state.State) state.Deviations {
 
 // verifyClaims looks for addresses of other NICs that a source takes with it, because they
 // came, or lost their own source rule, after ADD.
-func verifyClaims(in Input) state.Deviations {
-	claims := situationOf(in).claims()
+func verifyClaims(now situation) state.Deviations {
+	claims := now.claims()
 	var out state.Deviations
-	for _, n := range in.Mine.State.NICs {
+	for _, n := range now.Mine.State.NICs {
 		if n.Role == state.Displaced {
 			continue
 		}
@@ -351,6 +353,53 @@ func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
 	for _, r := range seen.Routes {
 		if tables[r.Table] && !slices.ContainsFunc(wanted[r.Place()], func(want fib.Route) bool { return asAdded(want, r) }) {
 			out = append(out, state.Deviation{Kind: state.Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
+		}
+	}
+	return out
+}
+
+// verifyRefusals compares what main refuses now with what the tables have of it.
+func verifyRefusals(now situation, s state.State) state.Deviations {
+	if !slices.ContainsFunc(now.main, tables.IsRefusal) && !slices.ContainsFunc(s.Routes(), tables.IsRefusal) {
+		return nil
+	}
+	var out state.Deviations
+	for _, n := range s.NICs {
+		l, ok := now.Seen.LinkAt(n.Index)
+		if !ok {
+			continue
+		}
+		refused := now.tables().Refused(tables.NIC{Link: l, Role: n.Role, Sources: n.Sources(), Tables: n.Tables})
+		for i, t := range n.Tables {
+			out = append(out, refusalsOf(t, refused[i])...)
+		}
+	}
+	return out
+}
+
+// refusalsOf compares the refusals of a table with what it should have because of main's.
+func refusalsOf(t state.Table, wanted []fib.Route) state.Deviations {
+	var out state.Deviations
+	there, taken := identities(t.Routes), map[fib.Place]bool{}
+	for _, r := range t.Routes {
+		taken[r.Place()] = !tables.IsRefusal(r)
+	}
+	for _, want := range wanted {
+		if !there[want.Identity()] && !taken[want.Place()] {
+			out = append(out, state.Deviation{
+				Kind: state.Missing, What: fmt.Sprintf("%s route %q", want.Family, want),
+				Want: "present, for main refuses since", Got: "none: ADD again",
+			})
+		}
+		taken[want.Place()] = true // of two at one place of main the first counts
+		delete(there, want.Identity())
+	}
+	for _, r := range t.Routes {
+		if tables.IsRefusal(r) && there[r.Identity()] {
+			out = append(out, state.Deviation{
+				Kind: state.Missing, What: fmt.Sprintf("the refusal of main that the %s route %q repeats", r.Family, r),
+				Want: "present, as it was on ADD", Got: "none: ADD again",
+			})
 		}
 	}
 	return out

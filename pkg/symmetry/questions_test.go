@@ -1,6 +1,7 @@
 package symmetry
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -399,5 +400,72 @@ func TestNeighbour(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestQuestionsAboutRefusals asks nothing about what main refuses, and with it the table.
+func TestQuestionsAboutRefusals(t *testing.T) {
+	refuse := func(in *plan.Input) {
+		for _, dst := range []string{"192.0.2.0/24", "198.18.0.0/15"} {
+			in.Seen.Routes = append(in.Seen.Routes, fib.Route{
+				Family: fib.V4, Dst: netip.MustParsePrefix(dst), Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_BLACKHOLE,
+			})
+		}
+	}
+	s := newSite(t, pair(), `"checkDestinations": ["198.18.0.7", "198.51.100.7"]`, resultOf, refuse)
+	var got []string
+	for _, q := range s.questions() {
+		if q.kind.back == nil && q.local.IsValid() {
+			got = append(got, q.remote.String())
+		}
+	}
+	if diff := cmp.Diff([]string{"10.20.30.1", "198.51.100.254", "198.51.100.7"}, got); diff != "" {
+		t.Errorf("remotes (-want +got):\n%s", diff)
+	}
+}
+
+// TestQuestionsOfACrowd bounds them: of each table its gateway and one remote in each prefix
+// length are asked, and those that were asked for.
+func TestQuestionsOfACrowd(t *testing.T) {
+	var routes []string
+	for i := range 3000 {
+		routes = append(routes, fmt.Sprintf(`{"dst": "172.%d.%d.0/24", "gw": "10.20.30.9"}`, 16+i/256, i%256))
+	}
+	routes = append(routes, `{"dst": "172.31.0.0/16", "gw": "10.20.30.8"}`)
+	result := fmt.Sprintf(`{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}], "routes": [%s]}`, strings.Join(routes, ", "))
+	s := newSite(t, pair(), `"checkDestinations": ["8.8.4.4"]`, result)
+	asked := map[string]bool{}
+	for _, q := range s.questions() {
+		asked[q.remote.String()] = true
+	}
+	if len(asked) != 1000 {
+		t.Errorf("%d remotes are asked about", len(asked))
+	}
+	for _, remote := range []string{"10.20.30.1", "192.0.2.254", "172.16.0.1", "172.31.0.1", "8.8.4.4"} {
+		if !asked[remote] {
+			t.Errorf("%s is not asked about", remote)
+		}
+	}
+}
+
+func TestPairs(t *testing.T) {
+	for _, tc := range []struct {
+		ones, others, most int
+		want               string
+	}{
+		{2, 3, 6, "00 01 02 10 11 12"},
+		{2, 3, 5, "00 11 02"},
+		{3, 2, 5, "00 11 20"},
+		{3, 2, 2, "00 11"},
+		{0, 3, 5, ""},
+		{3, 0, 5, ""},
+	} {
+		var got []string
+		for i, j := range pairs(tc.ones, tc.others, tc.most) {
+			got = append(got, fmt.Sprint(i)+fmt.Sprint(j))
+		}
+		if got := strings.Join(got, " "); got != tc.want {
+			t.Errorf("%d and %d, at most %d: got %s, want %s", tc.ones, tc.others, tc.most, got, tc.want)
+		}
 	}
 }

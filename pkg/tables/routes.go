@@ -31,17 +31,19 @@ func (b *tableBuilder) build() []fib.Route {
 			b.add(b.mirrored(f)...)
 		}
 		wanted := b.configured(f)
-		for _, r := range wanted {
-			b.byConfig[r.Place()] = true
-		}
 		b.add(b.connected(f)...)
+		refused := b.refused(f)
+		closed := map[netip.Prefix]bool{}
+		for _, r := range refused {
+			closed[r.Dst] = true
+		}
 		exit := exitOf(b.table, f)
 		b.reach(f, exit)
 		if len(exit) > 0 {
 			b.add(b.defaultRoute(f, exit))
 		}
 		for _, r := range append(b.fromResult(f, exit), b.fromMain(f)...) {
-			if !b.byConfig[r.Place()] { // the configuration's own word counts
+			if !b.byConfig[r.Place()] && !closed[r.Dst] { // the configuration's own word counts
 				b.reach(f, r.Hops)
 				b.add(r)
 			}
@@ -49,6 +51,10 @@ func (b *tableBuilder) build() []fib.Route {
 		for _, r := range wanted {
 			b.reach(f, r.Hops)
 			b.replace(r)
+		}
+		if len(refused) > 0 {
+			b.add(refused...)
+			b.add(b.open(f, fib.WaysIn(b.routes))...)
 		}
 	}
 	b.limit()
@@ -65,7 +71,7 @@ func (b *tableBuilder) limit() {
 			most = min(most, r.MTU-headers)
 		}
 		byConfig := b.byConfig[r.Place()] && r.AdvMSS != 0
-		if most != 0 && !byConfig && (r.AdvMSS == 0 || r.AdvMSS > most) {
+		if most != 0 && !byConfig && r.Type == unix.RTN_UNICAST && (r.AdvMSS == 0 || r.AdvMSS > most) {
 			b.routes[i].AdvMSS = most
 		}
 	}
@@ -104,12 +110,15 @@ type tableBuilder struct {
 	mainTo    map[netip.Prefix][]fib.Route // the same by destination
 	gatewayed map[netip.Prefix]bool        // what main reaches by the NIC through a gateway
 	own       map[netip.Addr]bool          // the NIC's addresses
+	refusals  []fib.Route                  // of main, that hold for its sources
 
 	table    state.Table
 	routes   []fib.Route
 	taken    map[fib.Place]bool // where these stand
 	onLinks  *fib.Ways          // those of them that need no gateway
 	byConfig map[fib.Place]bool // where the configuration's stand
+	// configuredTo are the configuration\'s destinations.
+	configuredTo map[netip.Prefix]bool
 }
 
 // builder begins the tables of a NIC.
@@ -136,13 +145,15 @@ func (p Pod) builder(nic NIC, all []NIC) *tableBuilder {
 			b.mainTo[r.Dst] = append(b.mainTo[r.Dst], r)
 		}
 	}
+	b.collectRefusals()
 	return b
 }
 
 // begin begins a table.
 func (b *tableBuilder) begin(t state.Table) {
 	b.table, b.routes = t, nil
-	b.taken, b.onLinks, b.byConfig = map[fib.Place]bool{}, fib.WaysIn(nil), map[fib.Place]bool{}
+	b.taken, b.onLinks = map[fib.Place]bool{}, fib.WaysIn(nil)
+	b.byConfig, b.configuredTo = map[fib.Place]bool{}, map[netip.Prefix]bool{}
 }
 
 // add appends routes to places that are not taken.
@@ -168,7 +179,7 @@ func (b *tableBuilder) replace(r fib.Route) {
 
 // note notes what next hops can be reached by.
 func (b *tableBuilder) note(r fib.Route) {
-	if len(r.Gateways()) == 0 && r.Dst.Bits() > 0 {
+	if len(r.Gateways()) == 0 && r.Dst.Bits() > 0 && r.Type == unix.RTN_UNICAST {
 		b.onLinks.Add(r)
 	}
 }
@@ -356,7 +367,7 @@ func (b *tableBuilder) copied(m fib.Route) fib.Route {
 	return r
 }
 
-// configured are the routes of the configuration; they belong to the
+// configured are the routes of the configuration, which it notes; they belong to the
 // attachment's own NIC.
 func (b *tableBuilder) configured(f fib.Family) []fib.Route {
 	if b.nic.Link.Name != b.pod.IfName {
@@ -374,6 +385,7 @@ func (b *tableBuilder) configured(f fib.Family) []fib.Route {
 			r.Metric = c.Metric
 		}
 		r.MTU, r.AdvMSS = c.MTU, c.AdvMSS
+		b.byConfig[r.Place()], b.configuredTo[r.Dst] = true, true
 		out = append(out, r)
 	}
 	return out
