@@ -7,7 +7,7 @@ import (
 
 // address reads an IP address as it is written, of any kind, without a zone.
 func (v value) address() (netip.Addr, bool) {
-	s, ok := v.text()
+	s, ok := v.text("192.0.2.1")
 	if !ok {
 		return netip.Addr{}, false
 	}
@@ -51,7 +51,7 @@ func (v value) refuseSpecial(a netip.Addr, kind string) {
 
 // prefix reads an address with a prefix length, as it is written.
 func (v value) prefix() (netip.Prefix, bool) {
-	s, ok := v.text()
+	s, ok := v.text("192.0.2.0/24")
 	if !ok {
 		return netip.Prefix{}, false
 	}
@@ -84,7 +84,7 @@ func (v value) notPrefix(s string) {
 // networkOrAddress reads a prefix without host bits, or an address, which
 // counts as the prefix of it alone.
 func (v value) networkOrAddress() (netip.Prefix, bool) {
-	s, ok := v.text()
+	s, ok := v.text("192.0.2.0/24")
 	if !ok {
 		return netip.Prefix{}, false
 	}
@@ -107,16 +107,16 @@ func (v value) networkOrAddress() (netip.Prefix, bool) {
 	return p.Masked(), true
 }
 
+// leadsTo records that a next hop cannot lead where it shall: IPv4 packets can go by an IPv6 next
+// hop (RFC 8950), and not the other way round. What is the key of dst.
+func (v value) leadsTo(nextHop netip.Addr, what string, dst netip.Prefix) {
+	if nextHop.IsValid() && dst.IsValid() && nextHop.Is4() && !dst.Addr().Is4() {
+		v.fault("%s is IPv4, but %s %s is IPv6; write an IPv6 next hop", nextHop, what, dst)
+	}
+}
+
 // host is the prefix of one address alone.
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
-
-// family names the family of a for a message.
-func family(a netip.Addr) string {
-	if a.Is4() {
-		return "IPv4"
-	}
-	return "IPv6"
-}
 
 // specialAddr names the kind of an address that is not one host's; it returns
 // "" for all others.

@@ -69,7 +69,7 @@ type Config struct {
 
 	RPFilter          RPFilter
 	Interfaces        map[string]RPFilter // by device name
-	Gateways          []netip.Addr
+	Gateways          []Gateway
 	NoGateway         NoGateway
 	Sources           []netip.Prefix // masked; an address is a /32 or /128
 	Routes            []Route
@@ -92,10 +92,16 @@ type Config struct {
 	ValidAttachments []Attachment
 }
 
+// Gateway is one entry of "gateways".
+type Gateway struct {
+	Addr   netip.Addr
+	OnLink bool // a neighbour of the NIC, whatever the subnets say
+}
+
 // Route is one entry of "routes".
 type Route struct {
 	Dst     netip.Prefix // masked
-	Gateway netip.Addr   // invalid: on-link
+	Gateway netip.Addr   // invalid: on-link; for IPv4 it may be IPv6 (RFC 8950)
 	Metric  uint32       // 0: the kernel's default
 	MTU     uint32       // 0: the NIC's
 	AdvMSS  uint32       // 0: the kernel's default

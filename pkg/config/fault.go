@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"errors"
+	"slices"
+	"strings"
+)
 
 // A Fault is one thing that is wrong in a configuration.
 type Fault struct {
@@ -29,6 +33,14 @@ func (fs Faults) Error() string {
 	return strings.Join(lines, "; ")
 }
 
+// OrNone is the error that the faults are; nil if there are none.
+func (fs Faults) OrNone() error {
+	if len(fs) == 0 {
+		return nil
+	}
+	return fs
+}
+
 // Unwrap returns the faults one by one, for errors.As to find.
 func (fs Faults) Unwrap() []error {
 	errs := make([]error, len(fs))
@@ -36,6 +48,83 @@ func (fs Faults) Unwrap() []error {
 		errs[i] = f
 	}
 	return errs
+}
+
+// With adds faults that the pod has shown. Some may only follow from those that are known: where a
+// key could not be read, it counted as absent. They are left out.
+func (fs Faults) With(shown Faults) Faults {
+	unread := map[string]bool{}
+	for _, f := range fs {
+		for _, key := range f.keys() {
+			unread[key] = true
+		}
+	}
+	follows := map[string][]string{
+		"gateways":          {"sources"},
+		"routes":            {"gateways"},
+		"requireGateway":    {"gateways", "sources"},
+		"mainDefault":       {"gateways"},
+		"checkDestinations": {"sources", "lvs"},
+		"interfaces":        {"lvs"},
+	}
+	out := slices.Clone(fs)
+	for _, f := range shown {
+		key := f.keys()[0]
+		if !unread[key] && !slices.ContainsFunc(follows[key], func(from string) bool { return unread[from] }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// keys are the keys of the top level that a fault is about: its own, and of one that is misspelt those
+// that it may have been meant to be.
+func (f Fault) keys() []string {
+	key := f.Path
+	if end := strings.IndexAny(key, ".["); end > 0 {
+		key = key[:end]
+	}
+	keys := []string{key}
+	remedy := nearMiss(f.Path)
+	for _, ours := range ownKeys() {
+		if strings.Contains(remedy, `"`+ours+`"`) {
+			keys = append(keys, ours)
+		}
+	}
+	return keys
+}
+
+// On reports whether any fault is about a key of the top level.
+func (fs Faults) On(key string) bool {
+	return slices.ContainsFunc(fs, func(f Fault) bool { return slices.Contains(f.keys(), key) })
+}
+
+// Findings are what keeps a pod from being set up: all faults of its configuration, and of what
+// else there is the first.
+type Findings struct {
+	faults Faults
+	other  error
+}
+
+// Add adds an error; nil is none, and a fault counts once.
+func (f *Findings) Add(err error) {
+	faults, ok := errors.AsType[Faults](err)
+	if !ok && f.other == nil {
+		f.other = err
+	}
+	for _, fault := range faults {
+		if !slices.Contains(f.faults, fault) {
+			f.faults = append(f.faults, fault)
+		}
+	}
+}
+
+// Err is the faults, all of them; without any it is the first of the other errors, or nil.
+func (f *Findings) Err() error {
+	if len(f.faults) > 0 {
+		return f.faults
+	}
+	return f.other
 }
 
 // A DecodeError says that the configuration is not a JSON object at all. It

@@ -22,7 +22,9 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `null`, `[]`, `{"type": "symroute"}`, `{} x`, "\xef\xbb\xbf{}", `{"a`, `{"name": "n", "cniVersion": "1.1.0"}`,
 		`{"rpFilter": "strict", "interfaces": {"tunl0": {"rpFilter": 0}, "eth0.1": {"rpFilter": "keep"}}}`,
-		`{"rpFilter": 1, "viaMain": ["10.96.0.0/12"]}`,
+		`{"rpFilter": 1, "viaMain": ["10.96.0.0/12"]}`, `{"rpFilter": 1, "noGateway": "main"}`, `{"viaMian": [], "addroutes": 1, "lvs": {"vip": 1}}`,
+		`{"gateways": [{"gw": "10.0.0.1", "onlink": true}, {"gw": "10.0.0.1"}, {"gateway": 1}], "checkDestinations": ["10.96.0.1"], "viaMain": ["10.96.0.0/12"]}`,
+		`{"routes": [{"dst": "10.0.0.0/8", "gw": "fe80::1"}, {"dst": "2001:db8::/32", "gw": "10.0.0.1"}]}`,
 		`{"gateways": ["10.0.0.1", "fe80::1", "::ffff:10.0.0.1", "fe80::1%a"], "noGateway": "main"}`,
 		`{"sources": ["10.0.0.5", "10.0.0.0/24", "fe80::/10", "2001:db8::/64", "::ffff:0:0/90"]}`,
 		`{"routes": [{"dst": "10.0.0.0/8", "gw": "10.0.0.1", "metric": 1, "mtu": 1400, "advmss": 1360, "onlink": true}, {"dst": "2001:db8::/32"}]}`,
@@ -96,14 +98,17 @@ func FuzzPrevResult(f *testing.F) {
 
 // checkError holds an error of Parse to its promises.
 func checkError(t *testing.T, c *Config, err error) {
-	if c != nil {
-		t.Error("a Config came with an error")
-	}
 	if strings.ContainsAny(err.Error(), "\n\r\x00") {
 		t.Errorf("the error takes more than one line: %q", err)
 	}
 	if _, ok := errors.AsType[*DecodeError](err); ok {
+		if c != nil {
+			t.Error("a Config came with an error")
+		}
 		return
+	}
+	if c == nil {
+		t.Error("nothing could be read")
 	}
 	faults, ok := errors.AsType[Faults](err)
 	if !ok || len(faults) == 0 {
@@ -191,8 +196,14 @@ func checkConfig(t *testing.T, c *Config) {
 			t.Errorf("rpFilter %d of %s", mode, name)
 		}
 	}
-	for _, a := range append(c.Gateways, c.CheckDestinations...) {
+	for _, g := range c.Gateways {
+		checkUnicast(t, g.Addr)
+	}
+	for _, a := range c.CheckDestinations {
 		checkUnicast(t, a)
+		if slices.ContainsFunc(c.ViaMain, func(p netip.Prefix) bool { return p.Contains(a) }) {
+			t.Errorf("%s is asked about and in viaMain", a)
+		}
 	}
 	for _, p := range c.Sources {
 		checkNetwork(t, p)
@@ -205,6 +216,9 @@ func checkConfig(t *testing.T, c *Config) {
 	}
 	if len(c.ViaMain) > 0 && c.RPFilter == RPFilterStrict {
 		t.Error("viaMain with strict")
+	}
+	if c.NoGateway == UseMain && c.RPFilter == RPFilterStrict {
+		t.Error("noGateway main with strict")
 	}
 	for _, r := range c.Routes {
 		checkNetwork(t, r.Dst)
@@ -309,7 +323,7 @@ func checkGateway(t *testing.T, gw netip.Addr, to netip.Prefix) {
 		return
 	}
 	checkUnicast(t, gw)
-	if gw.Is4() != to.Addr().Is4() {
+	if gw.Is4() && to.Addr().Is6() { // the other way round is RFC 8950
 		t.Errorf("gateway %s for %s", gw, to)
 	}
 }

@@ -25,7 +25,7 @@ type LVS struct {
 
 // readLVS reads what a real server needs.
 func readLVS(v value) (*LVS, bool) {
-	o, ok := v.object()
+	o, ok := v.object(`{"mode": "dr", "vips": ["192.0.2.10"]}`)
 	if !ok {
 		return nil, false
 	}
@@ -34,7 +34,7 @@ func readLVS(v value) (*LVS, bool) {
 	mode, modeOK := required(o.get("mode"), `"dr" or "tunnel"`, oneOf(LVSDirect, LVSTunnel))
 	l := &LVS{
 		Mode:    mode,
-		VIPs:    distinct(vips.list("addresses"), readVIP),
+		VIPs:    distinct(vips.list("addresses", `["192.0.2.10"]`), readVIP),
 		ReplyBy: optional(o.get("replyBy"), readDeviceName, ""),
 		Device:  optional(o.get("device"), readDeviceName, ""),
 	}
@@ -67,7 +67,7 @@ func readVIP(v value) (netip.Addr, bool) {
 
 // readDeviceName reads the name of a device of the pod.
 func readDeviceName(v value) (string, bool) {
-	name, ok := v.text()
+	name, ok := v.text("net1")
 	if !ok {
 		return "", false
 	}

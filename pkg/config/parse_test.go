@@ -23,6 +23,13 @@ func addrs(ss ...string) (as []netip.Addr) {
 	return as
 }
 
+func gateways(ss ...string) (gs []Gateway) {
+	for _, a := range addrs(ss...) {
+		gs = append(gs, Gateway{Addr: a})
+	}
+	return gs
+}
+
 func prefixes(ss ...string) (ps []netip.Prefix) {
 	for _, s := range ss {
 		ps = append(ps, netip.MustParsePrefix(s))
@@ -93,8 +100,10 @@ func TestParse(t *testing.T) {
 		},
 		{
 			"gateways",
-			`{"gateways": ["10.0.0.1", "fe80::1", "169.254.1.1", "2001:db8::1"]}`,
-			with(func(c *Config) { c.Gateways = addrs("10.0.0.1", "fe80::1", "169.254.1.1", "2001:db8::1") }),
+			`{"gateways": ["10.0.0.1", "fe80::1", {"gw": "169.254.1.1"}, {"gw": "2001:db8::1", "onlink": true}]}`,
+			with(func(c *Config) {
+				c.Gateways = append(gateways("10.0.0.1", "fe80::1", "169.254.1.1"), Gateway{Addr: netip.MustParseAddr("2001:db8::1"), OnLink: true})
+			}),
 		},
 		{"noGateway", `{"noGateway": "main"}`, with(func(c *Config) { c.NoGateway = UseMain })},
 		{"noGateway refuse", `{"noGateway": "refuse"}`, defaults()},
@@ -123,6 +132,13 @@ func TestParse(t *testing.T) {
 					{Dst: netip.MustParsePrefix("2001:db8::/32"), Gateway: netip.MustParseAddr("fe80::1"), MTU: 65520, AdvMSS: 65495},
 					{Dst: netip.MustParsePrefix("2001:db8::/32"), MTU: 1280, Metric: 1023},
 				}
+			}),
+		},
+		{
+			"an IPv6 next hop for IPv4 (RFC 8950)",
+			`{"routes": [{"dst": "10.0.0.0/8", "gw": "fe80::1"}]}`,
+			with(func(c *Config) {
+				c.Routes = []Route{{Dst: netip.MustParsePrefix("10.0.0.0/8"), Gateway: netip.MustParseAddr("fe80::1")}}
 			}),
 		},
 		{
@@ -179,9 +195,9 @@ func TestParseFaults(t *testing.T) {
 		json string
 		want []string
 	}{
-		{`{"cniVersion": 1}`, []string{`cniVersion: must be a string, not the number 1`}},
+		{`{"cniVersion": 1}`, []string{`cniVersion: must be a string such as "1.0.0", not the number 1`}},
 
-		{`{"name": {}}`, []string{`name: must be a string, not an object`}},
+		{`{"name": {}}`, []string{`name: must be a string such as "storage", not an object`}},
 		{`{"name": ""}`, []string{`name: "" is not a network name; it must start with a letter or digit and hold only letters, digits, '_', '.' and '-'`}},
 		{`{"name": "../etc"}`, []string{`name: "../etc" is not a network name; it must start with a letter or digit and hold only letters, digits, '_', '.' and '-'`}},
 		{`{"name": "a/b"}`, []string{`name: "a/b" is not a network name; it must start with a letter or digit and hold only letters, digits, '_', '.' and '-'`}},
@@ -193,14 +209,14 @@ func TestParseFaults(t *testing.T) {
 		{`{"rpFilter": [1]}`, []string{`rpFilter: must be "strict" (or 1), "loose" (or 2), "off" (or 0) or "keep", not a list`}},
 		{`{"rpFilter": ""}`, []string{`rpFilter: must be "strict" (or 1), "loose" (or 2), "off" (or 0) or "keep", not the string ""`}},
 
-		{`{"interfaces": ["tunl0"]}`, []string{`interfaces: must be an object, not a list`}},
-		{`{"interfaces": {"tunl0": "off"}}`, []string{`interfaces.tunl0: must be an object, not the string "off"`}},
+		{`{"interfaces": ["tunl0"]}`, []string{`interfaces: must be an object such as {"tunl0": {"rpFilter": "off"}}, not a list`}},
+		{`{"interfaces": {"tunl0": "off"}}`, []string{`interfaces.tunl0: must be an object such as {"rpFilter": "off"}, not the string "off"`}},
 		{`{"interfaces": {"tunl0": {}}}`, []string{`interfaces.tunl0.rpFilter: is missing; it must be "strict", "loose", "off" or "keep"`}},
 		{`{"interfaces": {"tunl0": {"rpFilter": null}}}`, []string{`interfaces.tunl0.rpFilter: is missing; it must be "strict", "loose", "off" or "keep"`}},
 		{
 			`{"interfaces": {"tunl0": {"rpFilter": 7, "rp_filter": 1}}}`,
 			[]string{
-				`interfaces.tunl0.rp_filter: is not a key here; write one of rpFilter`,
+				`interfaces.tunl0.rp_filter: is not a key here; write "rpFilter"`,
 				`interfaces.tunl0.rpFilter: must be "strict" (or 1), "loose" (or 2), "off" (or 0) or "keep", not the number 7`,
 			},
 		},
@@ -217,13 +233,13 @@ func TestParseFaults(t *testing.T) {
 		{`{"interfaces": {"a\nb": {"rpFilter": 1}}}`, []string{`interfaces["a\nb"]: "a\nb" is not a device name; white space and control characters have no place in it`}},
 
 		{`{"gateways": "10.0.0.1"}`, []string{`gateways: must be a list of addresses such as ["10.0.0.1"], not the string "10.0.0.1"`}},
-		{`{"gateways": {}}`, []string{`gateways: must be a list of addresses, not an object`}},
+		{`{"gateways": {}}`, []string{`gateways: must be a list of addresses such as ["192.0.2.1"], not an object`}},
 		{
 			`{"gateways": ["x", 1, null, "10.0.0.1"]}`,
 			[]string{
 				`gateways[0]: ` + noAddress,
-				`gateways[1]: must be a string, not the number 1`,
-				`gateways[2]: must be a string, not null`,
+				`gateways[1]: must be an address such as "192.0.2.1", or an object such as {"gw": "192.0.2.1", "onlink": true}, not the number 1`,
+				`gateways[2]: must be an address such as "192.0.2.1", or an object such as {"gw": "192.0.2.1", "onlink": true}, not null`,
 			},
 		},
 		{`{"gateways": [""]}`, []string{`gateways[0]: "" is not an IP address; write one such as 192.0.2.1 or 2001:db8::1`}},
@@ -243,6 +259,16 @@ func TestParseFaults(t *testing.T) {
 				`gateways[7]: ::ffff:10.0.0.1 is an IPv4 address written as IPv6; write 10.0.0.1`,
 			},
 		},
+		{`{"gateways": [{"gw": "10.0.0.1", "onLink": true}, {"gateway": "10.0.0.2"}, {"gw": "x", "onlink": "yes"}, {"gw": "10.0.0.3", "mtu": 1400}, [], {"gw": "10.0.0.1"}]}`, []string{
+			`gateways[0].onLink: is not a key here; write "onlink"`,
+			`gateways[1].gateway: is not a key here; write "gw"`,
+			`gateways[1].gw: is missing; it must be an address such as 192.0.2.1`,
+			`gateways[2].gw: ` + noAddress,
+			`gateways[2].onlink: must be true or false, without quotes, not the string "yes"`,
+			`gateways[3].mtu: is not a key here; write one of gw, onlink`,
+			`gateways[4]: must be an address such as "192.0.2.1", or an object such as {"gw": "192.0.2.1", "onlink": true}, not a list`,
+			`gateways[5]: is the same as gateways[0]; remove one of them`,
+		}},
 		{`{"gateways": ["2001:db8::1", "10.0.0.1", "2001:0db8:0::1"]}`, []string{`gateways[2]: is the same as gateways[0]; remove one of them`}},
 
 		{`{"noGateway": "drop"}`, []string{`noGateway: must be "refuse" or "main", not the string "drop"`}},
@@ -257,7 +283,7 @@ func TestParseFaults(t *testing.T) {
 		{`{"sources": ["10.0.0.5/33"]}`, []string{`sources[0]: "10.0.0.5/33" is not a prefix; write one such as 192.0.2.0/24 or 2001:db8::/64`}},
 		{`{"sources": ["10.0.0.0/255.255.255.0"]}`, []string{`sources[0]: "10.0.0.0/255.255.255.0" is not a prefix; write one such as 192.0.2.0/24 or 2001:db8::/64`}},
 		{`{"sources": ["x"]}`, []string{`sources[0]: ` + noAddress}},
-		{`{"sources": [5]}`, []string{`sources[0]: must be a string, not the number 5`}},
+		{`{"sources": [5]}`, []string{`sources[0]: must be a string such as "192.0.2.0/24", not the number 5`}},
 		{`{"sources": ["fe80::5%eth0", "fe80::%eth0/64"]}`, []string{
 			`sources[0]: "fe80::5%eth0" has a zone; write fe80::5, which is always meant on this NIC`,
 			`sources[1]: "fe80::%eth0/64" has a zone; remove it`,
@@ -301,10 +327,10 @@ func TestParseFaults(t *testing.T) {
 		},
 		{`{"sources": ["10.0.0.5", "10.0.0.5/32"]}`, []string{`sources[1]: is the same as sources[0]; remove one of them`}},
 
-		{`{"routes": {"dst": "10.0.0.0/8"}}`, []string{`routes: must be a list of routes, not an object`}},
+		{`{"routes": {"dst": "10.0.0.0/8"}}`, []string{`routes: must be a list of routes such as [{"dst": "172.20.0.0/16", "gw": "192.0.2.1"}], not an object`}},
 		{`{"routes": ["10.0.0.0/8", null]}`, []string{
-			`routes[0]: must be an object, not the string "10.0.0.0/8"`,
-			`routes[1]: must be an object, not null`,
+			`routes[0]: must be an object such as {"dst": "172.20.0.0/16", "gw": "192.0.2.1"}, not the string "10.0.0.0/8"`,
+			`routes[1]: must be an object such as {"dst": "172.20.0.0/16", "gw": "192.0.2.1"}, not null`,
 		}},
 		{`{"routes": [{}]}`, []string{`routes[0].dst: is missing; it must be a prefix such as 192.0.2.0/24`}},
 		{`{"routes": [{"dst": null}]}`, []string{`routes[0].dst: is missing; it must be a prefix such as 192.0.2.0/24`}},
@@ -314,16 +340,15 @@ func TestParseFaults(t *testing.T) {
 		{`{"routes": [{"dst": "0.0.0.0/0", "gw": "10.0.0.1"}]}`, []string{`routes[0].dst: 0.0.0.0/0 is the default route; write its next hop into gateways instead`}},
 		{`{"routes": [{"dst": "::/0"}]}`, []string{`routes[0].dst: ::/0 is the default route; write its next hop into gateways instead`}},
 		{`{"routes": [{"dst": "::ffff:10.0.0.0/104"}]}`, []string{`routes[0].dst: ::ffff:10.0.0.0/104 is an IPv4 prefix written as IPv6; write 10.0.0.0/8`}},
-		{`{"routes": [{"dst": 10}]}`, []string{`routes[0].dst: must be a string, not the number 10`}},
+		{`{"routes": [{"dst": 10}]}`, []string{`routes[0].dst: must be a string such as "192.0.2.0/24", not the number 10`}},
 		{
 			`{"routes": [{"dst": "10.0.0.0/8", "gateway": "10.0.0.1", "DST": 1}]}`,
 			[]string{
-				`routes[0].DST: is not a key here; write one of dst, gw, metric, mtu, advmss, onlink`,
-				`routes[0].gateway: is not a key here; write one of dst, gw, metric, mtu, advmss, onlink`,
+				`routes[0].DST: is not a key here; write "dst"`,
+				`routes[0].gateway: is not a key here; write "gw"`,
 			},
 		},
-		{`{"routes": [{"dst": "10.0.0.0/8", "gw": "fe80::1"}]}`, []string{`routes[0].gw: fe80::1 is IPv6, but dst 10.0.0.0/8 is IPv4; both must be of one family`}},
-		{`{"routes": [{"dst": "2001:db8::/32", "gw": "10.0.0.1"}]}`, []string{`routes[0].gw: 10.0.0.1 is IPv4, but dst 2001:db8::/32 is IPv6; both must be of one family`}},
+		{`{"routes": [{"dst": "2001:db8::/32", "gw": "10.0.0.1"}]}`, []string{`routes[0].gw: 10.0.0.1 is IPv4, but dst 2001:db8::/32 is IPv6; write an IPv6 next hop`}},
 		{
 			`{"routes": [{"dst": "10.0.0.0/8", "gw": "x"}, {"dst": "10.0.0.0/9", "gw": "0.0.0.0"}, {"dst": "10.0.0.0/10", "gw": "224.0.0.1"}]}`,
 			[]string{
@@ -338,18 +363,18 @@ func TestParseFaults(t *testing.T) {
 			             {"dst": "10.0.0.0/10", "metric": 1.5, "mtu": 1e3, "advmss": "1400"},
 			             {"dst": "2001:db8::/32", "mtu": 1279}]}`,
 			[]string{
-				`routes[0].metric: must be a whole number from 0 to 4294967295, not the number -1`,
-				`routes[0].mtu: must be a whole number from 68 to 65520, not the number 67`,
-				`routes[0].advmss: must be a whole number from 1 to 65495, not the number 0`,
+				`routes[0].metric: must be a whole number from 0 to 4294967295 such as 100, not the number -1`,
+				`routes[0].mtu: must be a whole number from 68 to 65520 such as 1400, not the number 67`,
+				`routes[0].advmss: must be a whole number from 1 to 65495 such as 1360, not the number 0`,
 				`routes[0].onlink: must be true or false, without quotes, not the string "true"`,
-				`routes[1].metric: must be a whole number from 0 to 4294967295, not the number 4294967296`,
-				`routes[1].mtu: must be a whole number from 68 to 65520, not the number 65521`,
-				`routes[1].advmss: must be a whole number from 1 to 65495, not the number 65496`,
+				`routes[1].metric: must be a whole number from 0 to 4294967295 such as 100, not the number 4294967296`,
+				`routes[1].mtu: must be a whole number from 68 to 65520 such as 1400, not the number 65521`,
+				`routes[1].advmss: must be a whole number from 1 to 65495 such as 1360, not the number 65496`,
 				`routes[1].onlink: must be true or false, without quotes, not the number 1`,
-				`routes[2].metric: must be a whole number from 0 to 4294967295, not the number 1.5`,
-				`routes[2].mtu: must be a whole number from 68 to 65520, not the number 1e3`,
-				`routes[2].advmss: must be a whole number from 1 to 65495, without quotes, not the string "1400"`,
-				`routes[3].mtu: must be a whole number from 1280 to 65520, not the number 1279`,
+				`routes[2].metric: must be a whole number from 0 to 4294967295 such as 100, not the number 1.5`,
+				`routes[2].mtu: must be a whole number from 68 to 65520 such as 1400, not the number 1e3`,
+				`routes[2].advmss: must be a whole number from 1 to 65495 such as 1360, without quotes, not the string "1400"`,
+				`routes[3].mtu: must be a whole number from 1280 to 65520 such as 1400, not the number 1279`,
 			},
 		},
 		{`{"routes": [{"dst": "10.0.0.0/8", "onlink": true}]}`, []string{`routes[0].onlink: says that gw is on the link, but there is no gw; add it or remove onlink`}},
@@ -366,11 +391,16 @@ func TestParseFaults(t *testing.T) {
 		{`{"viaMain": ["0.0.0.0/0"]}`, []string{`viaMain[0]: 0.0.0.0/0 would send everything through the main table; write "noGateway": "main" where main shall decide what the NIC's own table cannot`}},
 		{`{"viaMain": ["10.96.0.1/12"]}`, []string{`viaMain[0]: 10.96.0.1/12 has host bits; write 10.96.0.0/12 for the prefix or 10.96.0.1 for the address`}},
 		{`{"viaMain": ["::ffff:10.0.0.1"]}`, []string{`viaMain[0]: ::ffff:10.0.0.1 is an IPv4 address written as IPv6; write 10.0.0.1`}},
-		{`{"viaMain": ["x", false]}`, []string{`viaMain[0]: ` + noAddress, `viaMain[1]: must be a string, not false`}},
+		{`{"viaMain": ["x", false]}`, []string{`viaMain[0]: ` + noAddress, `viaMain[1]: must be a string such as "192.0.2.0/24", not false`}},
 		{`{"viaMain": ["10.0.0.0/8", "10.0.0.0/8"]}`, []string{`viaMain[1]: is the same as viaMain[0]; remove one of them`}},
 		{
 			`{"viaMain": ["10.96.0.0/12"], "rpFilter": 1}`,
 			[]string{`viaMain: cannot stand together with "rpFilter": "strict", because it makes paths asymmetric on purpose; write "rpFilter": "loose" or remove viaMain`},
+		},
+
+		{
+			`{"noGateway": "main", "rpFilter": "strict"}`,
+			[]string{`noGateway: "main" cannot stand together with "rpFilter": "strict", because what leaves by another NIC gets no answer there; write "rpFilter": "loose" or remove noGateway`},
 		},
 
 		{`{"mainDefault": "own"}`, []string{`mainDefault: must be "yield", "take" or "keep", not the string "own"`}},
@@ -380,22 +410,22 @@ func TestParseFaults(t *testing.T) {
 		{`{"table": 253}`, []string{`table: 253 is the kernel's own table "default"; write another number, or remove the key to have one chosen`}},
 		{`{"table": 254}`, []string{`table: 254 is the kernel's own table "main"; write another number, or remove the key to have one chosen`}},
 		{`{"table": 255}`, []string{`table: 255 is the kernel's own table "local"; write another number, or remove the key to have one chosen`}},
-		{`{"table": -5}`, []string{`table: must be a whole number from 1 to 4294967295, not the number -5`}},
-		{`{"table": -0}`, []string{`table: must be a whole number from 1 to 4294967295, not the number -0`}},
-		{`{"table": 4294967296}`, []string{`table: must be a whole number from 1 to 4294967295, not the number 4294967296`}},
-		{`{"table": 100.0}`, []string{`table: must be a whole number from 1 to 4294967295, not the number 100.0`}},
-		{`{"table": "100"}`, []string{`table: must be a whole number from 1 to 4294967295, without quotes, not the string "100"`}},
-		{`{"table": "main"}`, []string{`table: must be a whole number from 1 to 4294967295, without quotes, not the string "main"`}},
-		{`{"table": [1]}`, []string{`table: must be a whole number from 1 to 4294967295, not a list`}},
+		{`{"table": -5}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, not the number -5`}},
+		{`{"table": -0}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, not the number -0`}},
+		{`{"table": 4294967296}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, not the number 4294967296`}},
+		{`{"table": 100.0}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, not the number 100.0`}},
+		{`{"table": "100"}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, without quotes, not the string "100"`}},
+		{`{"table": "main"}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, without quotes, not the string "main"`}},
+		{`{"table": [1]}`, []string{`table: must be a whole number from 1 to 4294967295 such as 7300, not a list`}},
 
-		{`{"priority": 3}`, []string{`priority: must be a whole number from 4 to 32765, not the number 3`}},
-		{`{"priority": 32766}`, []string{`priority: must be a whole number from 4 to 32765, not the number 32766`}},
-		{`{"priority": "100"}`, []string{`priority: must be a whole number from 4 to 32765, without quotes, not the string "100"`}},
+		{`{"priority": 3}`, []string{`priority: must be a whole number from 4 to 32765 such as 32000, not the number 3`}},
+		{`{"priority": 32766}`, []string{`priority: must be a whole number from 4 to 32765 such as 32000, not the number 32766`}},
+		{`{"priority": "100"}`, []string{`priority: must be a whole number from 4 to 32765 such as 32000, without quotes, not the string "100"`}},
 
 		{`{"arp": "off"}`, []string{`arp: must be "keep" or "isolate", not the string "off"`}},
 		{`{"arp": {}}`, []string{`arp: must be "keep" or "isolate", not an object`}},
 
-		{`{"lvs": "dr"}`, []string{`lvs: must be an object, not the string "dr"`}},
+		{`{"lvs": "dr"}`, []string{`lvs: must be an object such as {"mode": "dr", "vips": ["192.0.2.10"]}, not the string "dr"`}},
 		{`{"lvs": {}}`, []string{
 			`lvs.mode: is missing; it must be "dr" or "tunnel"`,
 			`lvs.vips: names no address; write those of the virtual services, such as ["192.0.2.10"]`,
@@ -405,7 +435,7 @@ func TestParseFaults(t *testing.T) {
 			`lvs.vips: names no address; write those of the virtual services, such as ["192.0.2.10"]`,
 		}},
 		{`{"lvs": {"mode": "dr", "vips": "192.0.2.10", "vip": 1}}`, []string{
-			`lvs.vip: is not a key here; write one of mode, vips, replyBy, device`,
+			`lvs.vip: is not a key here; write "vips"`,
 			`lvs.vips: must be a list of addresses such as ["192.0.2.10"], not the string "192.0.2.10"`,
 		}},
 		{`{"lvs": {"mode": "tunnel", "vips": ["192.0.2.10/32", "fe80::1", "192.0.2.10", "192.0.2.10", "224.0.0.1"]}}`, []string{
@@ -426,13 +456,17 @@ func TestParseFaults(t *testing.T) {
 		{`{"checkDestinations": "10.0.0.1"}`, []string{`checkDestinations: must be a list of addresses such as ["10.0.0.1"], not the string "10.0.0.1"`}},
 		{`{"checkDestinations": ["10.0.0.0/8"]}`, []string{`checkDestinations[0]: 10.0.0.0/8 is a prefix; write an address alone, such as 10.0.0.0`}},
 		{`{"checkDestinations": ["224.0.0.1"]}`, []string{`checkDestinations[0]: 224.0.0.1 is multicast; write the address of one host`}},
+		{`{"checkDestinations": ["10.0.0.1", "10.96.0.1"], "viaMain": ["10.0.0.0/16", "10.96.0.0/12"]}`, []string{
+			`checkDestinations[0]: 10.0.0.1 is never asked about, for it is in viaMain (10.0.0.0/16); remove it here or there`,
+			`checkDestinations[1]: 10.96.0.1 is never asked about, for it is in viaMain (10.96.0.0/12); remove it here or there`,
+		}},
 		{`{"checkDestinations": ["10.0.0.1", "10.0.0.1"]}`, []string{`checkDestinations[1]: is the same as checkDestinations[0]; remove one of them`}},
 
 		{`{"requireGateway": "true"}`, []string{`requireGateway: must be true or false, without quotes, not the string "true"`}},
 		{`{"verify": "no"}`, []string{`verify: must be true or false, without quotes, not the string "no"`}},
 		{`{"verify": 0}`, []string{`verify: must be true or false, without quotes, not the number 0`}},
 
-		{`{"dataDir": 5}`, []string{`dataDir: must be a string, not the number 5`}},
+		{`{"dataDir": 5}`, []string{`dataDir: must be a string such as "/run/cni/symroute", not the number 5`}},
 		{`{"dataDir": ""}`, []string{`dataDir: "" is not an absolute path; write one such as /run/cni/symroute`}},
 		{`{"dataDir": "run/x"}`, []string{`dataDir: "run/x" is not an absolute path; write one such as /run/cni/symroute`}},
 		{`{"dataDir": "/"}`, []string{`dataDir: "/" is the root directory; write a directory such as /run/cni/symroute`}},
@@ -440,14 +474,14 @@ func TestParseFaults(t *testing.T) {
 		{`{"dataDir": "/run//x/"}`, []string{`dataDir: "/run//x/" is not in its shortest form; write "/run/x"`}},
 		{`{"dataDir": "/run/\u0000"}`, []string{`dataDir: "/run/\x00" holds control characters; write a plain path such as /run/cni/symroute`}},
 
-		{`{"cni.dev/valid-attachments": {}}`, []string{`cni.dev/valid-attachments: must be a list of attachments, not an object`}},
+		{`{"cni.dev/valid-attachments": {}}`, []string{`cni.dev/valid-attachments: must be a list of attachments such as [{"containerID": "1f9a", "ifname": "net1"}], not an object`}},
 		{
 			`{"cni.dev/valid-attachments": [{"containerID": "c"}, {"ifname": "", "containerID": 5}, 7]}`,
 			[]string{
 				`cni.dev/valid-attachments[0].ifname: is missing; it must be the name of an interface`,
-				`cni.dev/valid-attachments[1].containerID: must be a string, not the number 5`,
+				`cni.dev/valid-attachments[1].containerID: must be a string such as "1f9a", not the number 5`,
 				`cni.dev/valid-attachments[1].ifname: is empty; it must name something`,
-				`cni.dev/valid-attachments[2]: must be an object, not the number 7`,
+				`cni.dev/valid-attachments[2]: must be an object such as {"containerID": "1f9a", "ifname": "net1"}, not the number 7`,
 			},
 		},
 
@@ -474,8 +508,8 @@ func TestParseFaults(t *testing.T) {
 func wantFaults(t *testing.T, config string, want ...string) {
 	t.Helper()
 	c, err := Parse([]byte(config))
-	if c != nil {
-		t.Errorf("Parse returned a Config")
+	if c == nil {
+		t.Errorf("Parse returned nothing that it could read")
 	}
 	faults, ok := errors.AsType[Faults](err)
 	if !ok {
@@ -494,7 +528,7 @@ func TestFaults(t *testing.T) {
 	_, err := Parse([]byte(`{"table": 0, "lvs": 1}`))
 	err = fmt.Errorf("wrapped: %w", err)
 	const want = "wrapped: table: 0 is not a table; remove the key to have one chosen, or write a number from 1; " +
-		"lvs: must be an object, not the number 1"
+		"lvs: must be an object such as {\"mode\": \"dr\", \"vips\": [\"192.0.2.10\"]}, not the number 1"
 	if got := err.Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -529,11 +563,31 @@ func TestParseUndecodable(t *testing.T) {
 		{"5", "configuration is not a JSON object: it is the number 5"},
 		{`"a"`, `configuration is not a JSON object: it is the string "a"`},
 		{"true", "configuration is not a JSON object: it is true"},
-		{`{`, "configuration is not a JSON object: unexpected end of JSON input (at byte 1)"},
-		{`{} {}`, "configuration is not a JSON object: invalid character '{' after top-level value (at byte 4)"},
-		{`{"table": 07}`, "configuration is not a JSON object: invalid character '7' after object key:value pair (at byte 12)"},
-		{`{'table': 7}`, `configuration is not a JSON object: invalid character '\'' looking for beginning of object key string (at byte 2)`},
-		{"{\n\t\"table\": 07\n}", "configuration is not a JSON object: invalid character '7' after object key:value pair (at byte 14)"},
+		{`{`, "configuration is not a JSON object: line 1, column 2: unexpected end of JSON input: it ends early; a closing brace, bracket or quote is missing"},
+		{"{\n \"table\": 7,\n \"name\": \"x", "configuration is not a JSON object: line 3, column 12: unexpected end of JSON input: it ends early; a closing brace, bracket or quote is missing"},
+		{`{} {}`, "configuration is not a JSON object: line 1, column 4: invalid character '{' after top-level value: there is more behind the end of the object; is a closing brace too many?"},
+		{`{"table": 07}`, "configuration is not a JSON object: line 1, column 12: invalid character '7' after object key:value pair: a number does not begin with 0"},
+		{`{'table': 7}`, `configuration is not a JSON object: line 1, column 2: invalid character '\'' looking for beginning of object key string: strings stand in double quotes; write "`},
+		{"{\n\t\"table\": 07\n}", "configuration is not a JSON object: line 2, column 12: invalid character '7' after object key:value pair: a number does not begin with 0"},
+		{"{\n  // which\n  \"table\": 7\n}", "configuration is not a JSON object: line 2, column 3: invalid character '/' looking for beginning of object key string: JSON has no comments; remove it"},
+		{"{\"table\": 7 /* which */}", "configuration is not a JSON object: line 1, column 13: invalid character '/' after object key:value pair: JSON has no comments; remove it"},
+		{"{\"table\": 7, # which\n}", "configuration is not a JSON object: line 1, column 14: invalid character '#' looking for beginning of object key string: JSON has no comments; remove it"},
+		{"{\n  \"gateways\": [\"10.0.0.1\",\n  ]\n}", "configuration is not a JSON object: line 3, column 3: invalid character ']' looking for beginning of value: a comma stands before it; remove that comma"},
+		{"{\"äöü\": \"ä\", }", "configuration is not a JSON object: line 1, column 14: invalid character '}' looking for beginning of object key string: a comma stands before it; remove that comma"},
+		{"type: symroute\nrpFilter: strict\n", "configuration is not a JSON object: line 1, column 2: invalid character 'y' in literal true (expecting 'r'): it looks like YAML; write JSON"},
+		{"---\ntype: symroute\n", "configuration is not a JSON object: line 1, column 2: invalid character '-' in numeric literal: it looks like YAML; write JSON"},
+		{"rpFilter: strict\n", "configuration is not a JSON object: line 1, column 1: invalid character 'r' looking for beginning of value: it looks like YAML; write JSON"},
+		{"{“table”: 7}", `configuration is not a JSON object: line 1, column 2: invalid character '“' looking for beginning of object key string: that is a typographic quote; write "`},
+		{"{\"arp\": ‘keep’}", `configuration is not a JSON object: line 1, column 9: invalid character '‘' looking for beginning of value: that is a typographic quote; write "`},
+		{"\ufeff{}", "configuration is not a JSON object: line 1, column 1: invalid character '\ufeff' looking for beginning of value: it begins with a byte order mark; save it as UTF-8 without one"},
+		{"\xff\xfe{\x00}\x00", "configuration is not a JSON object: line 1, column 1: invalid character 'ÿ' looking for beginning of value: it begins with a byte order mark; save it as UTF-8 without one"},
+		{"{table: 7}", "configuration is not a JSON object: line 1, column 2: invalid character 't' looking for beginning of object key string: keys stand in double quotes"},
+		{"{\"table\" = 7}", `configuration is not a JSON object: line 1, column 10: invalid character '=' after object key: a colon stands between key and value; write ":"`},
+		{"{\"verify\": False}", "configuration is not a JSON object: line 1, column 12: invalid character 'F' looking for beginning of value: write true, false or null, in small letters"},
+		{"{\"arp\": \"keep\"\n \"table\": 7}", "configuration is not a JSON object: line 2, column 2: invalid character '\"' after object key:value pair: a comma, or what closes the object or list, is missing before it"},
+		{"{\"sources\": [\"10.0.0.1\" \"10.0.0.2\"]}", "configuration is not a JSON object: line 1, column 25: invalid character '\"' after array element: a comma, or what closes the object or list, is missing before it"},
+		{"{\"arp\": \"keep\n\"}", "configuration is not a JSON object: line 1, column 14: invalid character '\\n' in string literal: a string ends on its own line; close it, or write \\n for a line break"},
+		{"{\"table\": @}", "configuration is not a JSON object: line 1, column 11: invalid character '@' looking for beginning of value"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.json, func(t *testing.T) {
@@ -559,31 +613,33 @@ func TestNearMisses(t *testing.T) {
 	misses := map[string][]string{
 		`"rpFilter"`: {
 			"rp_filter", "rpfilter", "rp-filter", "RPFilter", "RP_FILTER", "rpFilters", "rpFilterMode", "reversePathFilter",
+			"rpFliter", "rpFiler", "rp_flter", "rpfiltr", "prFilter",
 		},
 		`"interfaces"`: {"interface", "Interfaces", "ifaces", "devices"},
-		`"gateways"`:   {"gateway", "gw", "gws", "Gateways", "default_gateway", "defaultGateways", "nextHop", "nexthops"},
+		`"rpFilter", and chain the tuning plugin for other settings`: {"sysctl", "sysctls"},
+		`"gateways"`: {"gatways", "gatewyas", "geteways", "gateway", "gw", "gws", "Gateways", "default_gateway", "defaultGateways", "nextHop", "nexthops"},
 		`"mainDefault" for who owns the default route in main, or "gateways" for its next hop`: {
 			"default-route", "defaultRoute", "default_routes",
 		},
-		`"noGateway"`: {"no_gateway", "nogateway", "no-gateway", "noGw", "noGateways"},
+		`"noGateway"`: {"noGatway", "no_gateway", "nogateway", "no-gateway", "noGw", "noGateways"},
 		`"sources"`: {
-			"source", "Sources", "address", "addresses", "sourceAddresses", "source_address",
+			"sorces", "soucres", "sourcess", "source", "Sources", "address", "addresses", "sourceAddresses", "source_address",
 		},
 		`"sources", or for an LVS real server "lvs": {"vips": ...}`: {"vip", "vips", "VIPs", "virtualIP", "virtualIPs"},
-		`"routes"`:  {"route", "Routes", "staticRoutes", "extraRoutes"},
-		`"viaMain"`: {"via_main", "viamain", "via-main", "ViaMain"},
+		`"routes"`:  {"rotues", "rout_es", "addroutes", "route", "Routes", "staticRoutes", "extraRoutes"},
+		`"viaMain"`: {"via_main", "viamain", "via-main", "ViaMain", "viaMian", "viMain", "viaMaim", "via_mains"},
 		`"mainDefault"`: {
-			"main_default", "maindefault", "main-default",
+			"main_default", "maindefault", "main-default", "mainDefualt", "mainDefaults", "manDefault",
 		},
 		`"table"`:             {"tables", "Table", "tableId", "tableID", "table_id", "tableNumber", "routeTable", "routingTable", "routing_table"},
-		`"priority"`:          {"rulePriority", "rule_priority", "prio", "Priority", "rulePrio", "rulesPriority"},
-		`"arp"`:               {"ARP", "Arp"},
+		`"priority"`:          {"rulePriority", "rule_priority", "prio", "Priority", "pirority", "rulePrio", "rulesPriority"},
+		`"arp"`:               {"ARP", "Arp", "arps", "apr"},
 		`"arp": "isolate"`:    {"arpIsolate", "arp_isolate", "isolateArp", "arp_ignore", "arp_announce", "arpFilter"},
 		`"lvs"`:               {"LVS", "ipvs", "realServer", "replyBy"},
-		`"checkDestinations"`: {"checkdestinations", "check_destinations", "checkDestination", "destinations"},
-		`"requireGateway"`:    {"require_gateway", "requiregateway", "requireGateways"},
+		`"checkDestinations"`: {"checkDestinatons", "checkdestinations", "check_destinations", "checkDestination", "destinations"},
+		`"requireGateway"`:    {"requireGatway", "require_gateway", "requiregateway", "requireGateways"},
 		`"verify"`:            {"Verify", "VERIFY"},
-		`"dataDir"`:           {"dataDirectory", "datadir", "data_dir", "data-dir", "data_directory", "stateDir"},
+		`"dataDir"`:           {"dataDri", "dataDirectory", "datadir", "data_dir", "data-dir", "data_directory", "stateDir"},
 	}
 	for remedy, keys := range misses {
 		for _, key := range keys {
@@ -605,7 +661,13 @@ func TestNoNearMiss(t *testing.T) {
 		"ips", "mac", "portMappings", "ipRanges", "bandwidth", "aliases", "infinibandGUID",
 		"deviceID", "pciBusID", "CNIDeviceInfoFile", "resourceName", "cni-args",
 		"logFile", "logLevel", "logToStderr", "logOptions", "kubeconfig", "delegates",
-		"confDir", "cniDir", "binDir", "mtu", "mode", "master", "sysctl", "description", "_comment", "",
+		"confDir", "cniDir", "binDir", "clusterNetwork", "defaultNetworks", "systemNamespaces", "multusNamespace", "readinessindicatorfile",
+		"namespaceIsolation", "globalNamespaces", "retryDeleteOnError", "daemonSocketDir", "socketDir", "chrootDir",
+		"io.kubernetes.cri.pod-annotations", "cgroupPath", "podAnnotations", "description", "_comment", "",
+		// Those of other plugins, which conflists are written by copying from.
+		"mtu", "mode", "master", "bridge", "isGateway", "isDefaultGateway", "forceAddress", "hairpinMode", "promiscMode", "vlan", "vlanTrunk",
+		"device", "hwaddr", "kernelpath", "linkInContainer", "ipMasqBackend", "promisc", "allmulti", "trust", "spoofchk", "link_state",
+		"min_tx_rate", "max_tx_rate", "vrfname", "backend", "snat", "conditionsV4", "markMasqBit", "ingressRate",
 	} {
 		if remedy := nearMiss(key); remedy != "" {
 			t.Errorf("%q is taken for %s", key, remedy)
@@ -657,9 +719,12 @@ func TestReference(t *testing.T) {
 		Network:    "storage",
 		RPFilter:   RPFilterLoose,
 		Interfaces: map[string]RPFilter{"tunl0": RPFilterOff},
-		Gateways:   addrs("10.20.30.254", "fe80::1"),
-		NoGateway:  Refuse,
-		Sources:    prefixes("10.20.73.29/32", "2001:db8:20:30::/64"),
+		Gateways: []Gateway{
+			{Addr: netip.MustParseAddr("10.20.30.254")}, {Addr: netip.MustParseAddr("fe80::1")},
+			{Addr: netip.MustParseAddr("198.51.100.1"), OnLink: true},
+		},
+		NoGateway: Refuse,
+		Sources:   prefixes("10.20.73.29/32", "2001:db8:20:30::/64"),
 		Routes: []Route{
 			{
 				Dst: netip.MustParsePrefix("172.20.0.0/16"), Gateway: netip.MustParseAddr("10.20.30.253"),
@@ -691,6 +756,120 @@ func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
 		if _, err := Parse(data); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestWordsForKeys spells keys inside our own objects the way others do.
+func TestWordsForKeys(t *testing.T) {
+	for _, tt := range []struct {
+		json string // with a faulty key, x
+		keys map[string][]string
+	}{
+		{`{"routes": [{"dst": "10.0.0.0/8", %q: "x"}]}`, map[string][]string{
+			"gw":     {"gateway", "Gateway", "gateways", "nexthop", "next_hop", "via", "gww", "wg", "GW"},
+			"metric": {"priority", "prio", "metrics", "mertic"},
+			"advmss": {"mss", "adv_mss", "advmms"},
+			"mtu":    {"MTU", "mtus"},
+			"onlink": {"onLink", "on_link", "onlinks"},
+			"dst":    {"destination", "dest", "to", "cidr", "dts"},
+		}},
+		{`{"lvs": {"mode": "dr", "vips": ["192.0.2.10"], %q: "x"}}`, map[string][]string{
+			"vips":    {"vip", "VIPs", "virtualIPs", "addresses"},
+			"mode":    {"type", "method", "moed"},
+			"replyBy": {"reply_by", "replyby", "repyBy", "replyInterface"},
+			"device":  {"dev", "tunnel", "devices"},
+		}},
+		{`{"interfaces": {"tunl0": {"rpFilter": "off", %q: "x"}}}`, map[string][]string{"rpFilter": {"rp_filter", "rpFiler", "mode", "filter"}}},
+		{`{"gateways": [{"gw": "10.0.0.1", %q: "x"}]}`, map[string][]string{"gw": {"gateway", "address"}, "onlink": {"onLink", "on-link"}}},
+	} {
+		for ours, words := range tt.keys {
+			for _, word := range words {
+				_, err := Parse(fmt.Appendf(nil, tt.json, word))
+				want := fmt.Sprintf("%s: is not a key here; write %q", word, ours)
+				if err == nil || !strings.HasSuffix(err.Error(), want) && !strings.Contains(err.Error(), want+";") {
+					t.Errorf("got %v, want %s", err, want)
+				}
+			}
+		}
+	}
+	wantFaults(t, `{"routes": [{"dst": "10.0.0.0/8", "scope": 253}]}`, `routes[0].scope: is not a key here; write one of dst, gw, metric, mtu, advmss, onlink`)
+}
+
+func TestOneSlip(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"viamain", "viamain", true}, {"viamian", "viamain", true}, {"vimain", "viamain", true}, {"viamaain", "viamain", true}, {"viamajn", "viamain", true},
+		{"xviamain", "viamain", true}, {"viamainx", "viamain", true}, {"aab", "aba", true}, {"ab", "ba", true}, {"", "a", true}, {"", "", true}, {"ä", "a", true},
+		{"abc", "cab", false}, {"abc", "cba", false}, {"vmain", "viamain", false}, {"viamian", "viamains", false}, {"", "ab", false}, {"ba", "abc", false},
+		{"args", "arp", false}, {"ips", "lvs", false},
+	} {
+		if got := oneSlip([]rune(tt.a), []rune(tt.b)); got != tt.want {
+			t.Errorf("%s, %s: got %t", tt.a, tt.b, got)
+		}
+		if got := oneSlip([]rune(tt.b), []rune(tt.a)); got != tt.want {
+			t.Errorf("%s, %s: got %t", tt.b, tt.a, got)
+		}
+	}
+}
+
+// TestFaultsOfThePod leaves out what the pod shows only because a key could not be read.
+func TestFaultsOfThePod(t *testing.T) {
+	shown := Faults{
+		{"gateways[0]", "g"}, {"routes[1].gw", "r"}, {"checkDestinations[0]", "c"}, {"requireGateway", "q"}, {"mainDefault", "m"},
+		{"interfaces.net7", "i"}, {"table", "t"}, {"lvs.replyBy", "l"},
+	}
+	for known, want := range map[string]string{
+		"table":              "table gateways[0] routes[1].gw checkDestinations[0] requireGateway mainDefault interfaces.net7 lvs.replyBy",
+		"gateways[3]":        "gateways[3] checkDestinations[0] interfaces.net7 table lvs.replyBy",
+		"gatways":            "gatways checkDestinations[0] interfaces.net7 table lvs.replyBy",
+		"defaultRoute":       "defaultRoute checkDestinations[0] interfaces.net7 table lvs.replyBy",
+		"sources[0]":         "sources[0] routes[1].gw mainDefault interfaces.net7 table lvs.replyBy",
+		"lvs.vips":           "lvs.vips gateways[0] routes[1].gw requireGateway mainDefault table",
+		`interfaces["a.b"]`:  `interfaces["a.b"] gateways[0] routes[1].gw checkDestinations[0] requireGateway mainDefault table lvs.replyBy`,
+		"interfaces.x.y":     "interfaces.x.y gateways[0] routes[1].gw checkDestinations[0] requireGateway mainDefault table lvs.replyBy",
+		"checkDestination":   "checkDestination gateways[0] routes[1].gw requireGateway mainDefault interfaces.net7 table lvs.replyBy",
+		"verify":             "verify gateways[0] routes[1].gw checkDestinations[0] requireGateway mainDefault interfaces.net7 table lvs.replyBy",
+		"cni.dev/x[0].y":     "cni.dev/x[0].y gateways[0] routes[1].gw checkDestinations[0] requireGateway mainDefault interfaces.net7 table lvs.replyBy",
+		"prevResult.ips[0].": "prevResult.ips[0]. gateways[0] routes[1].gw checkDestinations[0] requireGateway mainDefault interfaces.net7 table lvs.replyBy",
+	} {
+		var got []string
+		for _, f := range (Faults{{known, "k"}}).With(shown) {
+			got = append(got, f.Path)
+		}
+		if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", known, diff)
+		}
+	}
+	if faults := (Faults{{"prevResult.ips[0]", "x"}, {"gatways", "y"}}); !faults.On("prevResult") || !faults.On("gateways") || faults.On("table") {
+		t.Error("On")
+	}
+}
+
+func TestFindings(t *testing.T) {
+	var found Findings
+	if found.Add(nil); found.Err() != nil {
+		t.Errorf("got %v of nothing", found.Err())
+	}
+	first := errors.New("first")
+	found.Add(first)
+	found.Add(errors.New("second"))
+	if !errors.Is(found.Err(), first) {
+		t.Errorf("got %v, want the first", found.Err())
+	}
+	found.Add(fmt.Errorf("wrapped: %w", Faults{{"a", "b"}, {"c", "d"}}))
+	found.Add(Faults{{"a", "b"}, {"e", "f"}})
+	if got := found.Err().Error(); got != "a: b; c: d; e: f" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestLacksVersion(t *testing.T) {
+	for text, want := range map[string]bool{`{}`: true, `{"cniVersion": ""}`: true, `{"cniVersion": null}`: true, `{"cniVersion": "0.1.0"}`: false, `{`: false} {
+		if got := LacksVersion([]byte(text)); got != want {
+			t.Errorf("%s: got %t", text, got)
 		}
 	}
 }

@@ -24,21 +24,26 @@ func PrevResult(data []byte, c *Config) ([]byte, error) {
 	return json.Marshal(result)
 }
 
+const (
+	interfaceExample = `{"name": "net1", "sandbox": "/var/run/netns/pod"}`
+	ipExample        = `{"interface": 0, "address": "192.0.2.5/24", "gateway": "192.0.2.1"}`
+)
+
 // readResult reads prevResult. The versions of the specification from 0.3.0 to
 // 1.1.0 share its shape. It is not our object: keys that are unknown to us
 // belong to others.
 func readResult(v value) (*Result, bool) {
-	o, ok := v.object()
+	o, ok := v.object(`{"interfaces": [], "ips": [], "routes": []}`)
 	if !ok {
 		return nil, false
 	}
-	interfaces := o.get("interfaces").list("interfaces")
+	interfaces := o.get("interfaces").list("interfaces", "["+interfaceExample+"]")
 	return &Result{
-		CNIVersion: optional(o.get("cniVersion"), value.text, ""),
+		CNIVersion: optional(o.get("cniVersion"), textLike("1.0.0"), ""),
 		Interfaces: each(interfaces, readResultInterface),
-		IPs: distinctBy(o.get("ips").list("addresses"), "has the same address as",
+		IPs: distinctBy(o.get("ips").list("addresses", "["+ipExample+"]"), "has the same address as",
 			readIP(len(interfaces)), ipIdentity),
-		Routes: each(o.get("routes").list("routes"), readResultRoute),
+		Routes: each(o.get("routes").list("routes", "["+routeExample+"]"), readResultRoute),
 	}, true
 }
 
@@ -47,14 +52,14 @@ func readResult(v value) (*Result, bool) {
 // too long for any device: the AWS VPC CNI keeps notes to its own DEL in one
 // ("dummy" and eleven digits; cmd/routed-eni-cni-plugin/cni.go).
 func readResultInterface(v value) (Interface, bool) {
-	o, ok := v.object()
+	o, ok := v.object(interfaceExample)
 	if !ok {
 		return Interface{}, false
 	}
 	name := o.get("name")
 	i := Interface{
-		Name:    optional(name, value.text, ""),
-		Sandbox: optional(o.get("sandbox"), value.text, ""),
+		Name:    optional(name, textLike("net1"), ""),
+		Sandbox: optional(o.get("sandbox"), textLike("/var/run/netns/pod"), ""),
 	}
 	if strings.ContainsFunc(i.Name, control) {
 		name.fault("%s holds control characters; write the name of a device", quote(i.Name))
@@ -68,7 +73,7 @@ func readResultInterface(v value) (Interface, bool) {
 // interfaces.
 func readIP(interfaces int) func(value) (IP, bool) {
 	return func(v value) (IP, bool) {
-		o, ok := v.object()
+		o, ok := v.object(ipExample)
 		if !ok {
 			return IP{}, false
 		}
@@ -81,10 +86,8 @@ func readIP(interfaces int) func(value) (IP, bool) {
 		if !ok || !ip.Gateway.IsValid() {
 			return ip, ok
 		}
-		if ip.Gateway.Is4() != address.Addr().Is4() {
-			o.get("gateway").fault("%s is %s, but address %s is %s; both must be of one family",
-				ip.Gateway, family(ip.Gateway), address, family(address.Addr()))
-		} else if ip.Gateway == address.Addr() {
+		o.get("gateway").leadsTo(ip.Gateway, "address", address)
+		if ip.Gateway == address.Addr() {
 			o.get("gateway").fault("%s is the pod's own address; the gateway must be another host", ip.Gateway)
 		}
 		return ip, true
@@ -153,36 +156,33 @@ func ipIdentity(ip IP) ipID {
 
 // readResultRoute reads a route that another plugin asked for or made.
 func readResultRoute(v value) (ResultRoute, bool) {
-	o, ok := v.object()
+	o, ok := v.object(routeExample)
 	if !ok {
 		return ResultRoute{}, false
 	}
-	number := between(0, math.MaxUint32)
+	number := func(example uint32) func(value) (uint32, bool) { return between(0, math.MaxUint32, example) }
 	dst, ok := required(o.get("dst"), "a prefix such as 192.0.2.0/24", value.prefix)
 	r := ResultRoute{
 		Dst:      dst.Masked(),
 		Gateway:  optional(o.get("gw"), readNextHop, netip.Addr{}),
-		MTU:      optional(o.get("mtu"), number, 0),
-		AdvMSS:   optional(o.get("advmss"), number, 0),
-		Priority: optional(o.get("priority"), number, 0),
+		MTU:      optional(o.get("mtu"), number(1400), 0),
+		AdvMSS:   optional(o.get("advmss"), number(1360), 0),
+		Priority: optional(o.get("priority"), number(100), 0),
 		Table:    optional(o.get("table"), readTableNumber, nil),
 		Scope:    optional(o.get("scope"), readScope, nil),
 	}
-	if ok && r.Gateway.IsValid() && r.Gateway.Is4() != dst.Addr().Is4() {
-		o.get("gw").fault("%s is %s, but dst %s is %s; both must be of one family",
-			r.Gateway, family(r.Gateway), dst, family(dst.Addr()))
-	}
+	o.get("gw").leadsTo(r.Gateway, "dst", dst)
 	return r, ok
 }
 
 // readTableNumber reads the number of the table that a route is meant for.
 func readTableNumber(v value) (*uint32, bool) {
-	n, ok := between(0, math.MaxUint32)(v)
+	n, ok := between(0, math.MaxUint32, 100)(v)
 	return new(n), ok
 }
 
 // readScope reads the scope of a route by the kernel's number.
 func readScope(v value) (*uint8, bool) {
-	n, ok := between(0, math.MaxUint8)(v)
+	n, ok := between(0, math.MaxUint8, 253)(v)
 	return new(uint8(n)), ok
 }

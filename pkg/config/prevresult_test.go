@@ -167,17 +167,17 @@ func TestParsePrevResultFaults(t *testing.T) {
 		json string // of prevResult
 		want []string
 	}{
-		{`5`, []string{`: must be an object, not the number 5`}},
-		{`{"cniVersion": 1}`, []string{`.cniVersion: must be a string, not the number 1`}},
+		{`5`, []string{`: must be an object such as {"interfaces": [], "ips": [], "routes": []}, not the number 5`}},
+		{`{"cniVersion": 1}`, []string{`.cniVersion: must be a string such as "1.0.0", not the number 1`}},
 
-		{`{"interfaces": {}}`, []string{`.interfaces: must be a list of interfaces, not an object`}},
+		{`{"interfaces": {}}`, []string{`.interfaces: must be a list of interfaces such as [{"name": "net1", "sandbox": "/var/run/netns/pod"}], not an object`}},
 		{`{"interfaces": [null, "net1"]}`, []string{
-			`.interfaces[0]: must be an object, not null`,
-			`.interfaces[1]: must be an object, not the string "net1"`,
+			`.interfaces[0]: must be an object such as {"name": "net1", "sandbox": "/var/run/netns/pod"}, not null`,
+			`.interfaces[1]: must be an object such as {"name": "net1", "sandbox": "/var/run/netns/pod"}, not the string "net1"`,
 		}},
 		{`{"interfaces": [{"name": 5, "sandbox": 6}]}`, []string{
-			`.interfaces[0].name: must be a string, not the number 5`,
-			`.interfaces[0].sandbox: must be a string, not the number 6`,
+			`.interfaces[0].name: must be a string such as "net1", not the number 5`,
+			`.interfaces[0].sandbox: must be a string such as "/var/run/netns/pod", not the number 6`,
 		}},
 		{
 			`{"interfaces": [{"sandbox": "/n"}, {"name": "a/b", "sandbox": "/n"}, {"name": "..", "sandbox": "/n"}, {"name": "all", "sandbox": "/n"},
@@ -194,17 +194,17 @@ func TestParsePrevResultFaults(t *testing.T) {
 			},
 		},
 
-		{`{"ips": {}}`, []string{`.ips: must be a list of addresses, not an object`}},
+		{`{"ips": {}}`, []string{`.ips: must be a list of addresses such as [{"interface": 0, "address": "192.0.2.5/24", "gateway": "192.0.2.1"}], not an object`}},
 		{`{"ips": [null, "10.0.0.5/24"]}`, []string{
-			`.ips[0]: must be an object, not null`,
-			`.ips[1]: must be an object, not the string "10.0.0.5/24"`,
+			`.ips[0]: must be an object such as {"interface": 0, "address": "192.0.2.5/24", "gateway": "192.0.2.1"}, not null`,
+			`.ips[1]: must be an object such as {"interface": 0, "address": "192.0.2.5/24", "gateway": "192.0.2.1"}, not the string "10.0.0.5/24"`,
 		}},
 		{
 			`{"ips": [{}, {"address": null}, {"address": 5}, {"address": ""}, {"address": "10.0.0.5"}, {"address": "10.0.0.5/33"}, {"address": "fe80::5%eth0/64"}]}`,
 			[]string{
 				`.ips[0].address: is missing; it must be an address such as 192.0.2.5/24`,
 				`.ips[1].address: is missing; it must be an address such as 192.0.2.5/24`,
-				`.ips[2].address: must be a string, not the number 5`,
+				`.ips[2].address: must be a string such as "192.0.2.0/24", not the number 5`,
 				`.ips[3].address: "" is not a prefix; write one such as 192.0.2.0/24 or 2001:db8::/64`,
 				`.ips[4].address: "10.0.0.5" has no prefix length; append that of its subnet, or write 10.0.0.5/32 for this address alone`,
 				`.ips[5].address: "10.0.0.5/33" is not a prefix; write one such as 192.0.2.0/24 or 2001:db8::/64`,
@@ -243,10 +243,9 @@ func TestParsePrevResultFaults(t *testing.T) {
 			          {"address": "10.0.0.7/24", "gateway": 1}, {"address": "10.0.0.8/24", "gateway": "x"}, {"address": "10.0.0.9/24", "gateway": "::ffff:10.0.0.1"},
 			          {"address": "10.0.0.10/24", "gateway": "224.0.0.1"}, {"address": "fe80::5/64", "gateway": "fe80::1%eth0"}]}`,
 			[]string{
-				`.ips[0].gateway: fe80::1 is IPv6, but address 10.0.0.5/24 is IPv4; both must be of one family`,
-				`.ips[1].gateway: 10.0.0.1 is IPv4, but address 2001:db8::5/64 is IPv6; both must be of one family`,
+				`.ips[1].gateway: 10.0.0.1 is IPv4, but address 2001:db8::5/64 is IPv6; write an IPv6 next hop`,
 				`.ips[2].gateway: 10.0.0.6 is the pod's own address; the gateway must be another host`,
-				`.ips[3].gateway: must be a string, not the number 1`,
+				`.ips[3].gateway: must be a string such as "192.0.2.1", not the number 1`,
 				`.ips[4].gateway: "x" is not an IP address; write one such as 192.0.2.1 or 2001:db8::1`,
 				`.ips[5].gateway: ::ffff:10.0.0.1 is an IPv4 address written as IPv6; write 10.0.0.1`,
 				`.ips[6].gateway: 224.0.0.1 is multicast; write the address of one host`,
@@ -262,11 +261,11 @@ func TestParsePrevResultFaults(t *testing.T) {
 			},
 		},
 
-		{`{"routes": 1}`, []string{`.routes: must be a list of routes, not the number 1`}},
+		{`{"routes": 1}`, []string{`.routes: must be a list of routes such as [{"dst": "172.20.0.0/16", "gw": "192.0.2.1"}], not the number 1`}},
 		{
 			`{"routes": [null, {}, {"dst": "10.0.0.1"}, {"dst": "default"}, {"dst": "::ffff:10.0.0.0/104"}]}`,
 			[]string{
-				`.routes[0]: must be an object, not null`,
+				`.routes[0]: must be an object such as {"dst": "172.20.0.0/16", "gw": "192.0.2.1"}, not null`,
 				`.routes[1].dst: is missing; it must be a prefix such as 192.0.2.0/24`,
 				`.routes[2].dst: "10.0.0.1" has no prefix length; append that of its subnet, or write 10.0.0.1/32 for this address alone`,
 				`.routes[3].dst: "default" is not a prefix; write one such as 192.0.2.0/24 or 2001:db8::/64`,
@@ -276,7 +275,6 @@ func TestParsePrevResultFaults(t *testing.T) {
 		{
 			`{"routes": [{"dst": "10.0.0.0/8", "gw": "fe80::1"}, {"dst": "10.0.0.0/8", "gw": "10.0.0.0/8"}, {"dst": "10.0.0.0/8", "gw": "127.0.0.1"}]}`,
 			[]string{
-				`.routes[0].gw: fe80::1 is IPv6, but dst 10.0.0.0/8 is IPv4; both must be of one family`,
 				`.routes[1].gw: 10.0.0.0/8 is a prefix; write an address alone, such as 10.0.0.0`,
 				`.routes[2].gw: 127.0.0.1 is loopback; write the address of one host`,
 			},
@@ -284,11 +282,11 @@ func TestParsePrevResultFaults(t *testing.T) {
 		{
 			`{"routes": [{"dst": "10.0.0.0/8", "mtu": -1, "advmss": 1.5, "priority": 4294967296, "table": -1, "scope": 256}]}`,
 			[]string{
-				`.routes[0].mtu: must be a whole number from 0 to 4294967295, not the number -1`,
-				`.routes[0].advmss: must be a whole number from 0 to 4294967295, not the number 1.5`,
-				`.routes[0].priority: must be a whole number from 0 to 4294967295, not the number 4294967296`,
-				`.routes[0].table: must be a whole number from 0 to 4294967295, not the number -1`,
-				`.routes[0].scope: must be a whole number from 0 to 255, not the number 256`,
+				`.routes[0].mtu: must be a whole number from 0 to 4294967295 such as 1400, not the number -1`,
+				`.routes[0].advmss: must be a whole number from 0 to 4294967295 such as 1360, not the number 1.5`,
+				`.routes[0].priority: must be a whole number from 0 to 4294967295 such as 100, not the number 4294967296`,
+				`.routes[0].table: must be a whole number from 0 to 4294967295 such as 100, not the number -1`,
+				`.routes[0].scope: must be a whole number from 0 to 255 such as 253, not the number 256`,
 			},
 		},
 	}

@@ -18,9 +18,11 @@ const (
 	defaultMetric6 = 1024
 )
 
+const routeExample = `{"dst": "172.20.0.0/16", "gw": "192.0.2.1"}`
+
 // readRoutes reads the further routes of the source table.
 func readRoutes(v value) []Route {
-	return distinctBy(v.list("routes"), "has the same dst and metric as", readRoute, identity)
+	return distinctBy(v.list("routes", "["+routeExample+"]"), "has the same dst and metric as", readRoute, identity)
 }
 
 // A routeID is what the kernel tells the routes of one table apart by.
@@ -39,7 +41,7 @@ func identity(r Route) routeID {
 
 // readRoute reads one further route.
 func readRoute(v value) (Route, bool) {
-	o, ok := v.object()
+	o, ok := v.object(routeExample)
 	if !ok {
 		return Route{}, false
 	}
@@ -48,15 +50,12 @@ func readRoute(v value) (Route, bool) {
 	r := Route{
 		Dst:     dst,
 		Gateway: optional(o.get("gw"), value.unicast, netip.Addr{}),
-		Metric:  optional(o.get("metric"), between(0, math.MaxUint32), 0),
-		MTU:     optional(o.get("mtu"), between(minMTU(dst), maxMTU), 0),
-		AdvMSS:  optional(o.get("advmss"), between(1, maxAdvMSS), 0),
+		Metric:  optional(o.get("metric"), between(0, math.MaxUint32, 100), 0),
+		MTU:     optional(o.get("mtu"), between(minMTU(dst), maxMTU, 1400), 0),
+		AdvMSS:  optional(o.get("advmss"), between(1, maxAdvMSS, 1360), 0),
 		OnLink:  optional(o.get("onlink"), value.boolean, false),
 	}
-	if ok && r.Gateway.IsValid() && r.Gateway.Is4() != dst.Addr().Is4() {
-		o.get("gw").fault("%s is %s, but dst %s is %s; both must be of one family",
-			r.Gateway, family(r.Gateway), dst, family(dst.Addr()))
-	}
+	o.get("gw").leadsTo(r.Gateway, "dst", dst)
 	if r.OnLink && o.get("gw").absent() {
 		o.get("onlink").fault("says that gw is on the link, but there is no gw; add it or remove onlink")
 	}

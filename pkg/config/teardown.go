@@ -15,6 +15,13 @@ type Teardown struct {
 	ValidAttachments []Attachment
 }
 
+// LacksVersion reports whether a configuration is one that names no cniVersion. A runtime whose
+// conflist names none hands on an empty one.
+func LacksVersion(data []byte) bool {
+	down, err := ParseTeardown(data)
+	return err == nil && down.CNIVersion == ""
+}
+
 // ParseTeardown reads what DEL and GC need. Both must work with a configuration
 // that has become invalid since ADD, so each key that cannot be read counts as
 // absent; the only error is a *DecodeError.
@@ -25,7 +32,7 @@ func ParseTeardown(data []byte) (*Teardown, error) {
 		return nil, err
 	}
 	return &Teardown{
-		CNIVersion:       bestEffort(top.get("cniVersion"), value.text, ""),
+		CNIVersion:       bestEffort(top.get("cniVersion"), textLike("1.0.0"), ""),
 		Network:          bestEffort(top.get("name"), readNetworkName, ""),
 		DataDir:          bestEffort(top.get("dataDir"), readDataDir, DefaultDataDir),
 		ValidAttachments: bestEffort(top.get("cni.dev/valid-attachments"), readAttachments, nil),

@@ -38,7 +38,7 @@ func decodeTop(data []byte, faults *Faults) (object, error) {
 	// Unlike a Decoder this takes all of it for one value, and says where that ends.
 	err := json.Unmarshal(data, new(json.RawMessage))
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return object{}, &DecodeError{fmt.Errorf("%w (at byte %d)", err, syntax.Offset)}
+		return object{}, &DecodeError{notJSON(data, syntax)}
 	}
 	top := value{faults: faults}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -95,11 +95,11 @@ func bestEffort[T any](v value, read func(value) (T, bool), def T) T {
 	return got
 }
 
-// object reads an object.
-func (v value) object() (object, bool) {
+// object reads an object, of which example is one.
+func (v value) object(example string) (object, bool) {
 	members, ok := v.json.(map[string]any)
 	if !ok {
-		v.wrongKind("an object")
+		v.wrongKind("an object such as " + example)
 	}
 	return object{v, members}, ok
 }
@@ -115,20 +115,29 @@ func (o object) keys() []string { return slices.Sorted(maps.Keys(o.members)) }
 // only makes every key but the given ones a fault.
 func (o object) only(known ...string) {
 	for _, key := range o.keys() {
-		if v := o.get(key); !v.absent() && !slices.Contains(known, key) {
+		v := o.get(key)
+		if v.absent() || slices.Contains(known, key) {
+			continue
+		}
+		if ours, ok := meant(key, known); ok {
+			v.fault("is not a key here; write %q", ours)
+		} else {
 			v.fault("is not a key here; write one of %s", strings.Join(known, ", "))
 		}
 	}
 }
 
-// list returns the elements of a list of what; none where v is absent.
-func (v value) list(what string) []value {
+// list returns the elements of a list of what, of which example is one; none where v is absent.
+func (v value) list(what, example string) []value {
 	if v.absent() {
 		return nil
 	}
 	list, ok := v.json.([]any)
 	if !ok {
-		v.wrongKind("a list of " + what + v.asList())
+		if s, single := v.json.(string); single { // which was meant to be its element
+			example = "[" + quote(s) + "]"
+		}
+		v.wrongKind("a list of " + what + " such as " + example)
 		return nil
 	}
 	elements := make([]value, len(list))
@@ -136,14 +145,6 @@ func (v value) list(what string) []value {
 		elements[i] = value{path: element(v.path, i), json: e, faults: v.faults}
 	}
 	return elements
-}
-
-// asList is the advice for a single string that stands where a list must.
-func (v value) asList() string {
-	if s, ok := v.json.(string); ok {
-		return " such as [" + quote(s) + "]"
-	}
-	return ""
 }
 
 // each reads every element of a list.
@@ -180,22 +181,29 @@ func distinctBy[T any, K comparable](list []value, same string, read func(value)
 	})
 }
 
-// text reads a string.
-func (v value) text() (string, bool) {
+// text reads a string, of which example is one.
+func (v value) text(example string) (string, bool) {
 	s, ok := v.json.(string)
 	if !ok {
-		v.wrongKind("a string")
+		v.wrongKind("a string such as " + strconv.Quote(example))
 	}
 	return s, ok
 }
 
-// nonEmpty reads a string that says something.
-func (v value) nonEmpty() (string, bool) {
-	s, ok := v.text()
-	if ok && s == "" {
-		v.fault("is empty; it must name something")
+// textLike is a reader of strings.
+func textLike(example string) func(value) (string, bool) {
+	return func(v value) (string, bool) { return v.text(example) }
+}
+
+// nonEmpty is a reader of strings that say something.
+func nonEmpty(example string) func(value) (string, bool) {
+	return func(v value) (string, bool) {
+		s, ok := v.text(example)
+		if ok && s == "" {
+			v.fault("is empty; it must name something")
+		}
+		return s, ok && s != ""
 	}
-	return s, ok && s != ""
 }
 
 // boolean reads true or false.
@@ -225,14 +233,14 @@ func oneOf[T ~string](words ...T) func(value) (T, bool) {
 }
 
 // between reads a whole number from least to most, both included.
-func between(least, most uint32) func(value) (uint32, bool) {
+func between(least, most, example uint32) func(value) (uint32, bool) {
 	return func(v value) (uint32, bool) {
 		n, ok := v.whole(least, most)
 		switch _, quoted := v.json.(string); {
 		case quoted:
-			v.wrongKind(fmt.Sprintf("a whole number from %d to %d, without quotes", least, most))
+			v.wrongKind(fmt.Sprintf("a whole number from %d to %d such as %d, without quotes", least, most, example))
 		case !ok:
-			v.wrongKind(fmt.Sprintf("a whole number from %d to %d", least, most))
+			v.wrongKind(fmt.Sprintf("a whole number from %d to %d such as %d", least, most, example))
 		}
 		return n, ok
 	}

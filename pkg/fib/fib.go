@@ -4,6 +4,7 @@
 package fib
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -60,6 +61,23 @@ func Host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // IsHost reports whether a prefix holds one address only.
 func IsHost(p netip.Prefix) bool { return p.IsValid() && p.Bits() == p.Addr().BitLen() }
+
+// Edges are the network and the broadcast address of a subnet. IPv6 has none, and of two IPv4
+// addresses both are hosts' (RFC 3021): then ok is false.
+func Edges(subnet netip.Prefix) (network, broadcast netip.Addr, ok bool) {
+	if !subnet.Addr().Is4() || subnet.Bits() >= 31 {
+		return netip.Addr{}, netip.Addr{}, false
+	}
+	first := subnet.Masked().Addr().As4()
+	last := binary.BigEndian.Uint32(first[:]) | ^uint32(0)>>subnet.Bits()
+	return netip.AddrFrom4(first), netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, last))), true
+}
+
+// IsEdge reports whether an address is the network or the broadcast address of a subnet.
+func IsEdge(subnet netip.Prefix, a netip.Addr) bool {
+	network, broadcast, ok := Edges(subnet)
+	return ok && (a == network || a == broadcast)
+}
 
 // prefixText prints a prefix as iproute2 does: a host without its length, the
 // whole family as word.

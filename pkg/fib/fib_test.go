@@ -55,6 +55,26 @@ func TestHost(t *testing.T) {
 	}
 }
 
+func TestIsEdge(t *testing.T) {
+	for _, tt := range []struct {
+		subnet, address string
+		want            bool
+	}{
+		{"192.0.2.7/24", "192.0.2.0", true}, {"192.0.2.7/24", "192.0.2.255", true}, {"192.0.2.7/24", "192.0.2.1", false}, {"192.0.2.7/24", "192.0.3.0", false},
+		{"192.0.2.7/30", "192.0.2.4", true}, {"192.0.2.7/30", "192.0.2.7", true}, {"192.0.2.7/30", "192.0.2.5", false},
+		{"192.0.2.7/31", "192.0.2.6", false}, {"192.0.2.7/31", "192.0.2.7", false}, {"192.0.2.7/32", "192.0.2.7", false},
+		{"0.0.0.0/0", "0.0.0.0", true}, {"0.0.0.0/0", "255.255.255.255", true}, {"255.0.0.0/8", "255.255.255.255", true},
+		{"2001:db8::7/64", "2001:db8::", false}, {"2001:db8::7/64", "192.0.2.0", false}, {"192.0.2.7/24", "2001:db8::", false},
+	} {
+		if got := IsEdge(prefix(tt.subnet), addr(tt.address)); got != tt.want {
+			t.Errorf("%s of %s: got %t", tt.address, tt.subnet, got)
+		}
+	}
+	if IsEdge(netip.Prefix{}, addr("192.0.2.0")) {
+		t.Error("no subnet has one")
+	}
+}
+
 func TestSnapshot(t *testing.T) {
 	lo, net1 := Link{Index: 1, Name: "lo"}, Link{Index: 4, Name: "net1", Settings: Settings{RPFilter: 1}}
 	s := &Snapshot{

@@ -172,12 +172,12 @@ func (r Route) String() string {
 	if len(r.Hops) == 1 {
 		only := r.Hops[0]
 		only.Weight = 0
-		b.WriteString(only.String())
+		b.WriteString(only.text(r.Family))
 	}
 	r.writeAttributes(&b)
 	if len(r.Hops) > 1 {
 		for _, h := range r.Hops {
-			b.WriteString(" nexthop" + h.String())
+			b.WriteString(" nexthop" + h.text(r.Family))
 		}
 	}
 	return b.String()
@@ -207,10 +207,15 @@ func (r Route) writeAttributes(b *strings.Builder) {
 	}
 }
 
-func (h Hop) String() string {
+// text is the hop of a route of a family, as iproute2 prints it.
+func (h Hop) text(f Family) string {
 	var b strings.Builder
 	if h.Gateway.IsValid() {
-		b.WriteString(" via " + h.Gateway.String())
+		b.WriteString(" via ")
+		if FamilyOf(h.Gateway) != f {
+			b.WriteString("inet6 ")
+		}
+		b.WriteString(h.Gateway.String())
 	}
 	if h.Dev != "" {
 		b.WriteString(" dev " + h.Dev)

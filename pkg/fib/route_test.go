@@ -40,6 +40,16 @@ func TestRouteString(t *testing.T) {
 			}},
 			"default proto boot metric 5 nexthop via 10.1.0.1 dev eth0 weight 1 nexthop dev eth1 weight 2",
 		},
+		{
+			Route{Family: V4, Dst: V4.Any(), Table: 254, Type: unix.RTN_UNICAST, Hops: []Hop{{Gateway: addr("fe80::1"), Index: 2, Dev: "eth0"}}},
+			"default via inet6 fe80::1 dev eth0",
+		},
+		{
+			Route{Family: V4, Dst: V4.Any(), Table: 254, Type: unix.RTN_UNICAST, Hops: []Hop{
+				{Gateway: addr("fe80::1"), Index: 2, Dev: "eth0", Weight: 1}, {Gateway: addr("10.1.0.1"), Index: 3, Dev: "eth1", Weight: 1},
+			}},
+			"default nexthop via inet6 fe80::1 dev eth0 weight 1 nexthop via 10.1.0.1 dev eth1 weight 1",
+		},
 		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_UNREACHABLE}, "unreachable 10.0.0.0/8"},
 		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_BLACKHOLE}, "blackhole 10.0.0.0/8"},
 		{Route{Family: V4, Dst: prefix("10.0.0.0/8"), Type: unix.RTN_PROHIBIT}, "prohibit 10.0.0.0/8"},

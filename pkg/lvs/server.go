@@ -83,16 +83,18 @@ func (p Pod) freeIndex(seen fib.Snapshot) int {
 
 // Plan plans what a real server has; nil where the pod is none. With is what WithTunnels
 // returned, own the attachment's NIC. A wrong configuration is a config.Faults, a pod in no
-// state for it wraps state.ErrUnfit.
+// state for it wraps state.ErrUnfit; the server is then as good as it gets, for more faults to be found.
 func (p Pod) Plan(with *fib.Snapshot, own fib.Link) (*Server, error) {
 	lvs := p.Config.LVS
 	if lvs == nil {
 		return nil, nil //nolint:nilnil // none is no error
 	}
 	s := &Server{}
+	var found config.Findings
 	var err error
 	if s.Reply, err = p.replyLink(own); err != nil {
-		return nil, err
+		s.Reply = own
+		found.Add(err)
 	}
 	devices := map[fib.Family]fib.Link{}
 	for _, f := range fib.Families() {
@@ -100,23 +102,22 @@ func (p Pod) Plan(with *fib.Snapshot, own fib.Link) (*Server, error) {
 			continue
 		}
 		if devices[f], err = s.device(p, with, f); err != nil {
-			return nil, err
+			found.Add(err)
+			continue
 		}
 		if _, known := linkAt(s.Tunnels, devices[f].Index); !known && !devices[f].Loopback {
 			s.Tunnels = append(s.Tunnels, devices[f])
 		}
 	}
 	for _, a := range lvs.VIPs {
-		if err := p.notOnNIC(a); err != nil {
-			return nil, err
-		}
+		found.Add(p.notOnNIC(a))
 		want := vip(a, devices[fib.FamilyOf(a)])
 		if there, foreign := p.foreignVIP(want.Address); foreign {
 			want = state.VIP{Address: there, Foreign: true} // theirs to configure, and to take away
 		}
 		s.VIPs = append(s.VIPs, want)
 	}
-	return s, nil
+	return s, found.Err()
 }
 
 // device finds where VIPs of a family are.
@@ -297,7 +298,7 @@ func (s *Server) deviceName(index int) string {
 // TunnelModes wants loose mode of IPv4 tunnels: their packets are answered by
 // another NIC, which strict mode would not bear. The configuration may say that
 // the mode be off.
-func (s *Server) TunnelModes(cfg *config.Config, want func(string, fib.Link, config.RPFilter) error) error {
+func (s *Server) TunnelModes(cfg *config.Config, want func(string, fib.Link, config.RPFilter)) (faults config.Faults) {
 	if s == nil {
 		return nil
 	}
@@ -308,13 +309,11 @@ func (s *Server) TunnelModes(cfg *config.Config, want func(string, fib.Link, con
 		path := "interfaces." + l.Name + ".rpFilter"
 		switch mode, own := cfg.Interfaces[l.Name]; {
 		case own && mode == config.RPFilterStrict:
-			return config.Faults{{Path: path, Problem: fmt.Sprintf("strict would drop every request that comes by %s, for replies leave by %s; remove it", l.Name, s.Reply.Name)}}
+			faults = append(faults, config.Fault{Path: path, Problem: fmt.Sprintf("strict would drop every request that comes by %s, for replies leave by %s; remove it", l.Name, s.Reply.Name)})
 		case own:
 		default:
-			if err := want(path, l, config.RPFilterLoose); err != nil {
-				return err
-			}
+			want(path, l, config.RPFilterLoose)
 		}
 	}
-	return nil
+	return faults
 }

@@ -254,6 +254,7 @@ func gatewayScenarios() []scenario {
 				-4 rule 49000: from all oif net1 lookup 7300 proto 73
 				-4 rule 40012: from 10.20.30.5 lookup 7300 proto 73
 				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 192.0.2.1 dev net1 table 7300 proto 73 scope link
 				-4 route default table 7300 proto 73 nexthop via 10.20.30.2 dev net1 weight 5 nexthop via 192.0.2.1 dev net1 weight 1 onlink`,
 		},
 		{
@@ -423,6 +424,89 @@ func gatewayScenarios() []scenario {
 				-4 rule 40012: from 192.0.2.7 lookup 7300 proto 73`,
 		},
 		{
+			name: "a configured gateway on the link serves all sources of its family",
+			pod: `
+				net1
+				172.18.0.5/24
+				10.20.30.5/24
+				2001:db8:30::5/64`,
+			attachment: attachment{
+				conf: `"gateways": [{"gw": "192.168.128.2", "onlink": true}, {"gw": "2001:db8:77::1", "onlink": true}]`,
+				prev: `{"ips": [{"address": "172.18.0.5/24"}, {"address": "10.20.30.5/24", "gateway": "10.20.30.1"}, {"address": "2001:db8:30::5/64"}]}`,
+			},
+			only: "-4 route",
+			want: `
+				-4 route 172.18.0.0/24 dev net1 table 7300 proto 73 scope link src 172.18.0.5
+				-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5
+				-4 route 192.168.128.2 dev net1 table 7300 proto 73 scope link
+				-4 route default via 192.168.128.2 dev net1 onlink table 7300 proto 73`,
+		},
+		{
+			name: "and one in a subnet beside it shares the load of that",
+			pod: `
+				net1
+				10.20.30.5/24
+				10.20.31.5/24`,
+			attachment: attachment{
+				conf: `"gateways": [{"gw": "192.168.128.2", "onlink": true}, "10.20.30.1"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "10.20.31.5/24"}]}`,
+			},
+			only: "default",
+			want: `
+				-4 route default table 7300 proto 73 nexthop via 10.20.30.1 dev net1 weight 1 nexthop via 192.168.128.2 dev net1 weight 1 onlink
+				-4 route default via 192.168.128.2 dev net1 onlink table 7301 proto 73`,
+		},
+		{
+			name: "of several NICs it is the gateway of those that nobody else has it for",
+			pod: `
+				net1
+				10.20.30.5/24
+				net2
+				192.168.128.5/24`,
+			attachment: attachment{
+				conf: `"gateways": [{"gw": "192.168.128.2", "onlink": true}]`,
+				prev: `{"interfaces": [{"name": "net1", "sandbox": "/pod"}, {"name": "net2", "sandbox": "/pod"}],
+					"ips": [{"address": "10.20.30.5/24", "interface": 0}, {"address": "192.168.128.5/24", "interface": 1}]}`,
+			},
+			only: "route default",
+			want: `-4 route default via 192.168.128.2 dev net2 onlink table 7301 proto 73`,
+		},
+		{
+			name: "a gateway in a configured prefix serves the sources in it",
+			pod: `
+				net1
+				2001:db8:30::5/64`,
+			attachment: attachment{
+				conf: `"gateways": ["2001:db8:31::1"], "sources": ["2001:db8:31::/64"]`,
+				prev: `{"ips": [{"address": "2001:db8:30::5/64", "gateway": "2001:db8:30::1"}]}`,
+			},
+			only: "default",
+			want: `
+				-6 route default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024
+				-6 route default via 2001:db8:31::1 dev net1 table 7301 proto 73 metric 1024`,
+		},
+		{
+			name: "an IPv6 gateway of an IPv4 address (RFC 8950)",
+			pod:  second,
+			attachment: attachment{
+				conf: `"mainDefault": "take", "routes": [{"dst": "172.16.0.0/12", "gw": "fe80::9"}]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "fe80::1"}], "routes": [{"dst": "192.168.0.0/16", "gw": "fe80::8"}]}`,
+			},
+			only: "inet6",
+			want: `
+				-4 route default via inet6 fe80::1 dev net1 table 7300 proto 73
+				-4 route 192.168.0.0/16 via inet6 fe80::8 dev net1 table 7300 proto 73
+				-4 route 172.16.0.0/12 via inet6 fe80::9 dev net1 table 7300 proto 73
+				main: + -4 route default via inet6 fe80::1 dev net1 proto 73`,
+		},
+		{
+			name:       "a default of the result by an IPv6 gateway",
+			pod:        second,
+			attachment: attachment{prev: `{"ips": [{"address": "10.20.30.5/24"}], "routes": [{"dst": "0.0.0.0/0", "gw": "fe80::1"}, {"dst": "::/0", "gw": "fe80::2"}]}`},
+			only:       "default",
+			want:       `-4 route default via inet6 fe80::1 dev net1 table 7300 proto 73`,
+		},
+		{
 			name: "gateways of a family that the NIC does not have are passed over",
 			pod: `
 				net1 noipv6
@@ -449,7 +533,8 @@ func TestGatewayFaults(t *testing.T) {
 				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
 			},
 			faults: []string{"gateways[1]"},
-			want:   "gateways[1]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them",
+			want: "gateways[1]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them, " +
+				`or write {"gw": "10.20.31.1", "onlink": true} if the NIC reaches it all the same`,
 		},
 		{
 			name: "every one of them is named",
@@ -462,8 +547,83 @@ func TestGatewayFaults(t *testing.T) {
 				prev: `{"ips": [{"address": "10.20.30.5/24"}, {"address": "2001:db8:30::5/64"}]}`,
 			},
 			faults: []string{"gateways[0]", "gateways[1]"},
-			want: "gateways[0]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them; " +
-				"gateways[1]: 2001:db8:31::1 is in no subnet of the attachment (2001:db8:30::/64 of net1): name a gateway in one of them",
+			want: "gateways[0]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them, " +
+				`or write {"gw": "10.20.31.1", "onlink": true} if the NIC reaches it all the same; ` +
+				"gateways[1]: 2001:db8:31::1 is in no subnet of the attachment (2001:db8:30::/64 of net1): name a gateway in one of them, " +
+				`or write {"gw": "2001:db8:31::1", "onlink": true} if the NIC reaches it all the same`,
+		},
+		{
+			name: "a gateway in no subnet, beside a VIP",
+			pod:  second,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.31.1"], "sources": ["10.20.73.29"]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			},
+			faults: []string{"gateways[0]"},
+			want: "gateways[0]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them, " +
+				`or write {"gw": "10.20.31.1", "onlink": true} if the NIC reaches it all the same`,
+		},
+		{
+			name: "next hops that cannot be",
+			pod:  second,
+			attachment: attachment{
+				conf: `"gateways": ["10.20.30.5", "10.244.0.5", {"gw": "10.20.30.255", "onlink": true}], "routes": [
+					{"dst": "172.16.0.0/12", "gw": "10.20.30.0"}, {"dst": "172.17.0.0/16", "gw": "10.20.30.5", "onlink": true}, {"dst": "172.18.0.0/16", "gw": "10.244.0.1"},
+					{"dst": "172.19.0.0/16", "gw": "2001:db8:30::1"}, {"dst": "2001:db8:40::/48", "gw": "2001:db8:30::1"}]`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			},
+			faults: []string{"gateways[0]", "gateways[1]", "gateways[2]", "routes[0].gw", "routes[1].gw", "routes[2].gw", "routes[3].gw"},
+			want: "gateways[0]: 10.20.30.5 is the pod's own address; name another host's; " +
+				"gateways[1]: 10.244.0.5 is the pod's own address; name another host's; " +
+				"gateways[2]: 10.20.30.255 is the network or broadcast address of 10.20.30.0/24 of net1; name a host's; " +
+				"routes[0].gw: 10.20.30.0 is the network or broadcast address of 10.20.30.0/24 of net1; name a host's; " +
+				"routes[1].gw: 10.20.30.5 is the pod's own address; name another host's; " +
+				`routes[2].gw: 10.244.0.1 is in no subnet of net1 (10.20.30.0/24): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same; ` +
+				`routes[3].gw: 2001:db8:30::1 is in no subnet of net1 (which has none of that family): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same`,
+		},
+		{
+			name: "destinations that are never asked about",
+			pod:  second,
+			attachment: attachment{
+				conf: `"checkDestinations": ["192.0.2.7", "10.20.30.5", "10.244.0.5", "2001:db8::7", "10.20.30.255"]`,
+				prev: resultOf,
+			},
+			faults: []string{"checkDestinations[1]", "checkDestinations[2]", "checkDestinations[3]", "checkDestinations[4]"},
+			want: "checkDestinations[1]: 10.20.30.5 is never asked about, for it is the pod's own address; remove it; " +
+				"checkDestinations[2]: 10.244.0.5 is never asked about, for it is the pod's own address; remove it; " +
+				"checkDestinations[3]: 2001:db8::7 is never asked about, for the attachment has no IPv6 source; remove it; " +
+				"checkDestinations[4]: 10.20.30.255 is never asked about, for it is the network or broadcast address of 10.20.30.0/24; remove it",
+		},
+		{
+			name: "all that is wrong at once, and before the state of the pod",
+			pod: `
+				eth0
+				10.244.0.5/24
+				net1 down
+				10.20.30.5/24
+				-4 route 192.0.2.0/24 dev eth0 table 100`,
+			earlier: []attachment{{ifname: "eth0", conf: `"interfaces": {"net1": {"rpFilter": "off"}}`, prev: `{"ips": [{"address": "10.244.0.5/24"}]}`}},
+			attachment: attachment{
+				conf: `"gateways": ["10.20.31.1"], "routes": [{"dst": "172.16.0.0/12", "gw": "10.20.31.1"}], "checkDestinations": ["2001:db8::7"], "requireGateway": true,
+					"rpFilter": "strict", "interfaces": {"tunl0": {"rpFilter": "off"}, "net1": {"rpFilter": "off"}, "net7": {"rpFilter": "off"}, "eth0": {"rpFilter": "off"}},
+					"mainDefault": "take", "table": 100`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			},
+			faults: []string{
+				"gateways[0]", "routes[0].gw", "checkDestinations[0]", "requireGateway", "rpFilter", "interfaces.eth0.rpFilter",
+				"interfaces.net1", "interfaces.net7", "interfaces.tunl0", "mainDefault", "table",
+			},
+			want: `gateways[0]: 10.20.31.1 is in no subnet of the attachment (10.20.30.0/24 of net1): name a gateway in one of them, or write {"gw": "10.20.31.1", "onlink": true} if the NIC reaches it all the same; ` +
+				`routes[0].gw: 10.20.31.1 is in no subnet of net1 (10.20.30.0/24): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same; ` +
+				`checkDestinations[0]: 2001:db8::7 is never asked about, for the attachment has no IPv6 source; remove it; ` +
+				`requireGateway: the source 10.20.30.5 of net1 has no gateway: name one in gateways, or let the IPAM plugin return one; ` +
+				`rpFilter: net1 is to be strict (1), but the attachment eth0 of network "data" set it to off (0): let both say the same, or one of them "keep"; ` +
+				`interfaces.eth0.rpFilter: eth0 is to be off (0), but the attachment eth0 of network "data" set it to loose (2): let both say the same, or one of them "keep"; ` +
+				`interfaces.net1: is a NIC of this attachment: use the key rpFilter beside type; ` +
+				`interfaces.net7: the pod has no such device; it has lo, eth0, net1; ` +
+				`interfaces.tunl0: the pod has no such device; it has lo, eth0, net1; ` +
+				`mainDefault: "take" needs a gateway, and none of net1 is known: name one in gateways; ` +
+				`table: 100 is in use by routes of somebody else: name a free one, or none`,
 		},
 		{
 			name: "a gateway that is required",

@@ -593,6 +593,18 @@ func TestRealServerRefusals(t *testing.T) {
 			want:       `lvs.device: ip6tnl0, of kind ip6tnl, carries no IPv4 packets, and lvs.vips has such addresses; remove lvs.device (tunl0 and ip6tnl0 are then used), or name one that does`,
 		},
 		{
+			name: "several faults at once", pod: strings.Replace(backendPod, "net1 rp_filter=1", "net1 noipv6", 1) + "\n	ip6tnl0 kind=ip6tnl inside=41",
+			attachment: attachment{
+				conf: `"lvs": {"mode": "tunnel", "vips": ["10.99.0.1", "2001:db8:99::1"], "device": "ip6tnl0", "replyBy": "eth9"}, "checkDestinations": ["10.20.30.5"]`,
+				prev: backendResult4,
+			},
+			faults: []string{"lvs.replyBy", "lvs.device", "lvs.vips", "checkDestinations[0]"},
+			want: `lvs.replyBy: the pod has no device "eth9"; it has lo, eth0, net1, ip6tnl0; ` +
+				`lvs.device: ip6tnl0, of kind ip6tnl, carries no IPv4 packets, and lvs.vips has such addresses; remove lvs.device (tunl0 and ip6tnl0 are then used), or name one that does; ` +
+				`lvs.vips: holds IPv6 addresses, but IPv6 is off on net1; ` +
+				`checkDestinations[0]: 10.20.30.5 is never asked about, for it is the pod's own address; remove it`,
+		},
+		{
 			name: "IPv6 VIPs without IPv6", pod: strings.Replace(backendPod, "net1 rp_filter=1", "net1 noipv6", 1),
 			attachment: realServer(`"mode": "dr", "vips": ["2001:db8:99::1"]`),
 			faults:     []string{"lvs.vips"},

@@ -76,7 +76,7 @@ func (s situation) mainOf(nics []tables.NIC) (*state.Main, error) {
 		taken = taken || has
 	}
 	if len(m.Made) == 0 && !taken {
-		return nil, config.Faults{{Path: "mainDefault", Problem: fmt.Sprintf("\"take\" needs a gateway, and none of %s is known: name one in gateways", nics[0].Link.Name)}}
+		return m, config.Faults{{Path: "mainDefault", Problem: fmt.Sprintf("\"take\" needs a gateway, and none of %s is known: name one in gateways", nics[0].Link.Name)}}
 	}
 	return m, nil
 }

@@ -44,8 +44,8 @@ func hasSource(n state.NIC, f fib.Family) bool {
 	return slices.ContainsFunc(n.Sources(), func(x state.Source) bool { return x.Family() == f })
 }
 
-// following are the routes of a NIC's tables that follow main: how far the link reaches, and the
-// defaults. Others stay as they were on ADD.
+// following are the routes of a NIC's tables that follow main: how far the link reaches, what is
+// refused, and the defaults. Others stay as they were on ADD.
 func following(n state.NIC, f fib.Family) []fib.Route {
 	return slices.DeleteFunc(state.State{NICs: []state.NIC{n}}.Routes(), func(r fib.Route) bool {
 		return r.Family != f || r.Dst.Bits() > 0 && len(r.Gateways()) > 0

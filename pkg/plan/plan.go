@@ -118,8 +118,8 @@ func (s situation) pod() lvs.Pod {
 // Build computes what the attachment shall have. Where its own interface has no network
 // device (a virtual function bound to a userspace driver) there is nothing to do.
 //
-// A wrong configuration is a config.Faults, a pod in no state to be set up wraps
-// state.ErrUnfit.
+// A wrong configuration is a config.Faults, with all that is wrong; a pod in no state to be set up
+// wraps state.ErrUnfit.
 func Build(in Input) (*Desired, error) {
 	now := situationOf(in)
 	pod := now.pod()
@@ -128,59 +128,46 @@ func Build(in Input) (*Desired, error) {
 	if err != nil || len(links) == 0 {
 		return &Desired{}, err
 	}
+	var found config.Findings
 	server, err := pod.Plan(now.Seen, links[0])
-	if err != nil {
-		return nil, err
-	}
-	d, err := now.build(links, server)
-	if err != nil {
+	found.Add(err)
+	d := now.build(links, server, &found)
+	if err := found.Err(); err != nil {
 		return nil, err
 	}
 	d.State.Server = server.Remember(pod)
 	return d, nil
 }
 
-// build plans what the attachment's interfaces get.
-func (s situation) build(links []fib.Link, server *lvs.Server) (*Desired, error) {
+// build plans what the attachment's interfaces get, as far as that goes: it stops at no finding.
+func (s situation) build(links []fib.Link, server *lvs.Server, found *config.Findings) *Desired {
 	d := &Desired{server: server}
 	pod := s.tables()
 	nics, err := pod.Attached(links, server)
-	if err != nil {
-		return nil, err
-	}
+	found.Add(err)
 	replies, err := pod.Replies(links, server)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.checkState(slices.Concat(nics, replies)); err != nil {
-		return nil, err
-	}
-	wishes, err := s.settingWishes(nics, server)
-	if err != nil {
-		return nil, err
-	}
-	if d.State.Main, err = s.mainOf(nics); err != nil {
-		return nil, err
-	}
+	found.Add(err)
+	found.Add(s.checkState(slices.Concat(nics, replies)))
+	wishes, faults := s.settingWishes(nics, server)
+	found.Add(faults.OrNone())
+	d.State.Main, err = s.mainOf(nics)
+	found.Add(err)
 	d.main = s.decide(d.State.Main, nil)
 	s.rememberOutcome(d.State.Main, d.main)
 	nics = slices.Concat(nics, s.displaced(d.main, nics), replies)
-	if d.left, err = pod.Fill(nics); err != nil {
-		return nil, err
-	}
+	d.left, err = pod.Fill(nics)
+	found.Add(err)
 	for _, n := range nics {
 		d.State.NICs = append(d.State.NICs, state.NIC{
 			Index: n.Link.Index, Name: n.Link.Name, Role: n.Role, Guarded: s.wasGuarded(n.Link.Index), Tables: n.Tables,
 		})
 	}
 	d.State.Rules = rules(s.Config, d.State.NICs)
-	if err := s.localFirst(d.State.Rules); err != nil {
-		return nil, err
-	}
+	found.Add(s.localFirst(d.State.Rules))
 	d.State.Settings = s.remembered(wishes)
 	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State),
 		gatewayNotes(nics), linkNotes(s.Seen, nics), s.notesOnNode(d.State))
-	return d, nil
+	return d
 }
 
 // interfaceNames lists the attachment's interfaces, its own first.

@@ -21,12 +21,9 @@ const (
 	isolatedFilter   = 1
 )
 
-// settingWishes lists what the attachment wants of settings, by key.
-func (s situation) settingWishes(nics []tables.NIC, server *lvs.Server) (map[string]settings.Wish, error) {
-	modes, err := s.modes(nics, server)
-	if err != nil {
-		return nil, err
-	}
+// settingWishes lists what the attachment wants of settings, by key, and what of that cannot be had.
+func (s situation) settingWishes(nics []tables.NIC, server *lvs.Server) (map[string]settings.Wish, config.Faults) {
+	modes, faults := s.modes(nics, server)
 	wishes := map[string]settings.Wish{fib.RPFilter: {Devices: modes}}
 	if s.Config.ARP == config.ARPIsolate {
 		wishes[fib.ARPIgnore] = settings.Wish{Devices: each(nics, isolatedIgnore)}
@@ -47,7 +44,7 @@ func (s situation) settingWishes(nics []tables.NIC, server *lvs.Server) (map[str
 		}
 	}
 	wishes[fib.KeepAddrOnDown] = settings.Wish{Devices: kept}
-	return wishes, nil
+	return wishes, faults
 }
 
 // each wants one value of all devices that have IPv4.
@@ -61,46 +58,44 @@ func each(nics []tables.NIC, value int) []settings.Device {
 	return out
 }
 
-// modes lists the effective modes of rp_filter that a configuration asks for, and refuses
-// what cannot be had.
-func (s situation) modes(nics []tables.NIC, server *lvs.Server) ([]settings.Device, error) {
+// modes lists the effective modes of rp_filter that a configuration asks for, and what of that
+// cannot be had.
+func (s situation) modes(nics []tables.NIC, server *lvs.Server) ([]settings.Device, config.Faults) {
 	var wants []settings.Device
-	want := func(path string, l fib.Link, mode config.RPFilter) error {
+	var faults config.Faults
+	fault := func(path, format string, values ...any) {
+		faults = append(faults, config.Fault{Path: path, Problem: fmt.Sprintf(format, values...)})
+	}
+	want := func(path string, l fib.Link, mode config.RPFilter) {
 		if mode == config.RPFilterKeep || !l.HasIPv4 {
-			return nil
+			return
 		}
 		for _, o := range s.Others {
 			if value, ok := o.State.Settings[fib.RPFilter].Wants(l.Index); ok && value != int(mode) {
-				return config.Faults{{Path: path, Problem: fmt.Sprintf(
-					"%s is to be %s, but the attachment %s of network %q set it to %s: let both say the same, or one of them \"keep\"",
-					l.Name, settings.ModeText(int(mode)), o.IfName, o.Network, settings.ModeText(value))}}
+				fault(path, "%s is to be %s, but the attachment %s of network %q set it to %s: let both say the same, or one of them \"keep\"",
+					l.Name, settings.ModeText(int(mode)), o.IfName, o.Network, settings.ModeText(value))
+				return
 			}
 		}
 		wants = append(wants, settings.Device{Index: l.Index, Name: l.Name, Value: int(mode)})
-		return nil
 	}
 	for _, n := range nics {
-		if err := want("rpFilter", n.Link, s.Config.RPFilter); err != nil {
-			return nil, err
-		}
+		want("rpFilter", n.Link, s.Config.RPFilter)
 	}
-	if err := server.TunnelModes(s.Config, want); err != nil {
-		return nil, err
-	}
+	faults = append(faults, server.TunnelModes(s.Config, want)...)
 	for _, name := range slices.Sorted(maps.Keys(s.Config.Interfaces)) {
 		path := "interfaces." + name
 		l, ok := s.Seen.Link(name)
-		if !ok {
-			return nil, config.Faults{{Path: path, Problem: "the pod has no such device; it has " + s.Seen.LinkNames()}}
-		}
-		if slices.ContainsFunc(nics, func(n tables.NIC) bool { return n.Link.Index == l.Index }) {
-			return nil, config.Faults{{Path: path, Problem: "is a NIC of this attachment: use the key rpFilter beside type"}}
-		}
-		if err := want(path+".rpFilter", l, s.Config.Interfaces[name]); err != nil {
-			return nil, err
+		switch {
+		case !ok:
+			fault(path, "the pod has no such device; it has %s", s.Seen.LinkNames())
+		case slices.ContainsFunc(nics, func(n tables.NIC) bool { return n.Link.Index == l.Index }):
+			fault(path, "is a NIC of this attachment: use the key rpFilter beside type")
+		default:
+			want(path+".rpFilter", l, s.Config.Interfaces[name])
 		}
 	}
-	return wants, nil
+	return wants, faults
 }
 
 // ReadsARP reports whether a plan depends on the settings for ARP that belong to no

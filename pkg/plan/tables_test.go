@@ -229,7 +229,7 @@ func routeScenarios() []scenario {
 				conf: `"routes": [
 					{"dst": "172.16.0.0/12", "gw": "10.20.30.9", "metric": 50, "mtu": 1400, "advmss": 1360},
 					{"dst": "192.168.1.0/24", "gw": "192.0.2.9", "onlink": true},
-					{"dst": "192.168.2.0/24", "gw": "192.0.2.9"},
+					{"dst": "192.168.2.0/24", "gw": "192.0.2.9", "onlink": true},
 					{"dst": "192.168.3.0/24"},
 					{"dst": "2001:db8:40::/48", "gw": "fe80::9"}]`,
 				prev: resultOf,
@@ -242,7 +242,7 @@ func routeScenarios() []scenario {
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-4 route 172.16.0.0/12 via 10.20.30.9 dev net1 table 7300 proto 73 metric 50 mtu 1400 advmss 1360
 				-4 route 192.168.1.0/24 via 192.0.2.9 dev net1 onlink table 7300 proto 73
-				-4 route 192.168.2.0/24 via 192.0.2.9 dev net1 table 7300 proto 73`,
+				-4 route 192.168.2.0/24 via 192.0.2.9 dev net1 onlink table 7300 proto 73`,
 		},
 		{
 			name: "routes of the configuration in IPv6",
@@ -265,7 +265,7 @@ func routeScenarios() []scenario {
 				conf: `"routes": [
 					{"dst": "172.16.0.0/12", "gw": "10.20.30.7"},
 					{"dst": "192.168.1.0/24", "gw": "10.20.30.7"},
-					{"dst": "10.20.30.0/24", "gw": "192.0.2.1"}]`,
+					{"dst": "10.20.30.0/24", "gw": "192.0.2.1", "onlink": true}]`,
 				prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "10.20.30.1"}], "routes": [
 					{"dst": "192.168.1.0/24", "gw": "10.20.30.9"}]}`,
 			},
@@ -275,7 +275,7 @@ func routeScenarios() []scenario {
 				-4 route default via 10.20.30.1 dev net1 table 7300 proto 73
 				-4 route 172.16.0.0/12 via 10.20.30.7 dev net1 table 7300 proto 73
 				-4 route 192.168.1.0/24 via 10.20.30.7 dev net1 table 7300 proto 73
-				-4 route 10.20.30.0/24 via 192.0.2.1 dev net1 table 7300 proto 73`,
+				-4 route 10.20.30.0/24 via 192.0.2.1 dev net1 onlink table 7300 proto 73`,
 		},
 	}
 }

@@ -233,7 +233,11 @@ func parseRoute(t *testing.T, s *fib.Snapshot, line string) fib.Route {
 	for w.more() {
 		switch word := w.next(); word {
 		case "via":
-			hop.Gateway = netip.MustParseAddr(w.next())
+			gateway := w.next()
+			if gateway == "inet6" {
+				gateway = w.next()
+			}
+			hop.Gateway = netip.MustParseAddr(gateway)
 		case "dev":
 			hop.Index, hop.Dev = device(t, s, w.next())
 		case "onlink":

@@ -29,7 +29,6 @@ func Verify(in Input) state.Deviations {
 		verifyClaims(now),
 		verifyTogether(in, s),
 		verifyRoutes(in.Seen, withoutGone(in.Seen, s)),
-		verifyRefusals(now, s),
 		verifyMain(in.Seen, s),
 		lvs.Verify(in.Seen, s.Server),
 		verifySettings(in.Seen, s),
@@ -216,53 +215,6 @@ func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
 	for _, r := range seen.Routes {
 		if tables[r.Table] && !slices.ContainsFunc(wanted[r.Place()], func(want fib.Route) bool { return asAdded(want, r) }) {
 			out = append(out, state.Deviation{Kind: state.Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
-		}
-	}
-	return out
-}
-
-// verifyRefusals compares what main refuses now with what the tables have of it.
-func verifyRefusals(now situation, s state.State) state.Deviations {
-	if !slices.ContainsFunc(now.main, tables.IsRefusal) && !slices.ContainsFunc(s.Routes(), tables.IsRefusal) {
-		return nil
-	}
-	var out state.Deviations
-	for _, n := range s.NICs {
-		l, ok := now.Seen.LinkAt(n.Index)
-		if !ok {
-			continue
-		}
-		refused := now.tables().Refused(tables.NIC{Link: l, Role: n.Role, Sources: n.Sources(), Tables: n.Tables})
-		for i, t := range n.Tables {
-			out = append(out, refusalsOf(t, refused[i])...)
-		}
-	}
-	return out
-}
-
-// refusalsOf compares the refusals of a table with what it should have because of main's.
-func refusalsOf(t state.Table, wanted []fib.Route) state.Deviations {
-	var out state.Deviations
-	there, taken := identities(t.Routes), map[fib.Place]bool{}
-	for _, r := range t.Routes {
-		taken[r.Place()] = !tables.IsRefusal(r)
-	}
-	for _, want := range wanted {
-		if !there[want.Identity()] && !taken[want.Place()] {
-			out = append(out, state.Deviation{
-				Kind: state.Missing, What: fmt.Sprintf("%s route %q", want.Family, want),
-				Want: "present, for main refuses since", Got: "none: ADD again",
-			})
-		}
-		taken[want.Place()] = true // of two at one place of main the first counts
-		delete(there, want.Identity())
-	}
-	for _, r := range t.Routes {
-		if tables.IsRefusal(r) && there[r.Identity()] {
-			out = append(out, state.Deviation{
-				Kind: state.Missing, What: fmt.Sprintf("the refusal of main that the %s route %q repeats", r.Family, r),
-				Want: "present, as it was on ADD", Got: "none: ADD again",
-			})
 		}
 	}
 	return out

@@ -354,8 +354,8 @@ func TestVerify(t *testing.T) {
 				withRoute("-4 route blackhole 169.254.169.254"), withRoute("-6 route unreachable 2001:db8:44::/48 dev lo"),
 				withRoute("-4 route blackhole default metric 500"), withRoute("-6 route unreachable default dev lo proto kernel metric 4294967295")),
 			want: `
-				missing: IPv4 route "blackhole 169.254.169.254 table 7300 proto 73": want present, for main refuses since, got none: ADD again
-				missing: IPv6 route "unreachable 2001:db8:44::/48 dev lo table 7300 proto 73 metric 1024": want present, for main refuses since, got none: ADD again`,
+				missing: the table 7300: want the IPv4 route "blackhole 169.254.169.254 table 7300 proto 73", by what main has now, got none: ADD again
+				missing: the table 7300: want the IPv6 route "unreachable 2001:db8:44::/48 dev lo table 7300 proto 73 metric 1024", by what main has now, got none: ADD again`,
 		},
 		{
 			name:       "a rule that somebody deleted is missing, not in the shadow",

@@ -38,9 +38,12 @@ func questions(cfg *config.Config, seen *fib.Snapshot, s state.State, others []s
 	var all []question
 	kinds := allKinds()
 	most := max(mostPairs/max(len(s.Tables()), 1), leastPairs)
-	present := make(map[netip.Addr]bool, len(seen.Addresses))
+	present, edges := make(map[netip.Addr]bool, len(seen.Addresses)), map[netip.Addr]bool{}
 	for _, x := range seen.Addresses {
 		present[x.Prefix.Addr()] = present[x.Prefix.Addr()] || !x.Tentative
+		if network, broadcast, ok := fib.Edges(x.Prefix); ok {
+			edges[network], edges[broadcast] = true, true
+		}
 	}
 	for _, n := range s.NICs {
 		l, ok := seen.LinkAt(n.Index)
@@ -51,7 +54,7 @@ func questions(cfg *config.Config, seen *fib.Snapshot, s state.State, others []s
 			if !slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) }) {
 				continue
 			}
-			a := asker{kinds: &kinds, cfg: cfg, seen: seen, nic: n, link: l, family: f, most: most, present: present}
+			a := asker{kinds: &kinds, cfg: cfg, seen: seen, nic: n, link: l, family: f, most: most, present: present, edges: edges}
 			a.survey(others)
 			all = append(all, a.flows()...)
 			all = append(all, a.bound()...)
@@ -74,6 +77,7 @@ type asker struct {
 	most   int // pairs of a source and a remote of each table
 
 	present   map[netip.Addr]bool   // the pod's addresses; true: not tentative
+	edges     map[netip.Addr]bool   // network and broadcast addresses of its subnets
 	sources   map[netip.Prefix]bool // of the NIC
 	elsewhere map[netip.Prefix]bool // sources that the NIC's own attachment has, too
 	attached  bool                  // this is a displaced NIC that has an attachment of its own
@@ -286,10 +290,12 @@ func (a *asker) remotes(t table) []destination {
 	return append(first, slices.DeleteFunc(all, func(r destination) bool { return isFirst[r.Addr] })...)
 }
 
-// usable refuses what main decides by configuration, and the pod itself.
+// usable refuses what main decides by configuration, the pod itself, and what is no one host's:
+// the answer to a packet for such an address comes from another.
 func (a *asker) usable(x netip.Addr) bool {
 	_, local := a.present[x]
-	return !local && !slices.ContainsFunc(a.cfg.ViaMain, func(p netip.Prefix) bool { return p.Contains(x) })
+	return !local && !a.edges[x] && !x.IsMulticast() && x != netip.AddrFrom4([4]byte{255, 255, 255, 255}) &&
+		!slices.ContainsFunc(a.cfg.ViaMain, func(p netip.Prefix) bool { return p.Contains(x) })
 }
 
 // tries bounds the search for an address that only one route holds.

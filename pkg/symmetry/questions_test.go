@@ -157,13 +157,48 @@ func TestQuestions(t *testing.T) {
 		{
 			name: "destinations of the configuration, in the source's family",
 			nics: []nic{{"net1", "10.20.30.5/24"}},
-			conf: `"checkDestinations": ["203.0.113.10", "10.20.30.1", "2001:db8::10"]`,
+			conf: `"checkDestinations": ["203.0.113.10", "10.20.30.1"]`,
 			prev: resultOf,
 			only: ".10",
 			want: `
 				packets from 10.20.30.5 to 203.0.113.10: out of net1 through 10.20.30.1
 				packets from 203.0.113.10 to 10.20.30.5 that arrive on net1: delivered
 				packets to 203.0.113.10 of a socket bound to net1: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "what is no one host's is no remote",
+			nics: pair(),
+			conf: `"routes": [{"dst": "255.255.255.255/32"}, {"dst": "10.20.30.255/32"}, {"dst": "10.20.30.0/32"}, {"dst": "10.244.0.255/32"},
+				{"dst": "224.0.0.251/32"}, {"dst": "239.0.0.0/8"}, {"dst": "10.20.31.255/32"}]`,
+			prev: resultOf,
+			only: "packets from 10.20.30.5",
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.5 to 10.20.31.255: out of net1, on-link
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through 10.20.30.1`,
+		},
+		{
+			name: "a next hop on the link is asked about by its own route",
+			nics: pair(),
+			conf: `"routes": [{"dst": "172.16.0.0/12", "gw": "192.0.2.9", "onlink": true}]`,
+			prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			only: "packets from 10.20.30.5",
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.5 to 192.0.2.9: out of net1, on-link
+				packets from 10.20.30.5 to 172.16.0.1: out of net1 through 192.0.2.9`,
+		},
+		{
+			name: "an IPv6 next hop of IPv4 is no remote itself (RFC 8950)",
+			nics: []nic{{"net1", "10.20.30.5/24 fe80::5/64"}},
+			prev: `{"ips": [{"address": "10.20.30.5/24", "gateway": "fe80::1"}]}`,
+			want: `
+				packets from 10.20.30.5 to 10.20.30.1: out of net1, on-link
+				packets from 10.20.30.1 to 10.20.30.5 that arrive on net1: delivered
+				packets from 10.20.30.5 to 192.0.2.254: out of net1 through fe80::1
+				packets from 192.0.2.254 to 10.20.30.5 that arrive on net1: delivered
+				packets to 10.20.30.1 of a socket bound to net1: out of net1, on-link
+				packets to 192.0.2.254 of a socket bound to net1: out of net1 through fe80::1`,
 		},
 		{
 			name: "destinations that are refused for want of a gateway",
@@ -185,7 +220,7 @@ func TestQuestions(t *testing.T) {
 		{
 			name: "viaMain is left out, whatever leads there",
 			nics: pair(),
-			conf: `"viaMain": ["10.96.0.0/12", "192.0.2.0/24", "10.20.30.0/28"], "checkDestinations": ["10.96.0.1"],
+			conf: `"viaMain": ["10.96.0.0/12", "192.0.2.0/24", "10.20.30.0/28"],
 				"routes": [{"dst": "10.96.0.0/16", "gw": "10.20.30.9"}, {"dst": "192.0.2.0/25", "gw": "10.20.30.9"}]`,
 			prev: resultOf,
 			want: `

@@ -189,7 +189,7 @@ func (n *numbering) user(table uint32, nic fib.Link) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if slices.ContainsFunc(routes, func(r fib.Route) bool { return r.Protocol != state.Protocol || !r.Uses(nic.Index) && !IsRefusal(r) }) {
+	if slices.ContainsFunc(routes, func(r fib.Route) bool { return r.Protocol != state.Protocol || !r.Uses(nic.Index) && !isRefusal(r) }) {
 		return "routes of somebody else", nil
 	}
 	n.left = append(n.left, routes...)

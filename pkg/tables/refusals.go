@@ -2,7 +2,6 @@ package tables
 
 import (
 	"net/netip"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -13,9 +12,9 @@ import (
 // This file is what main refuses: an init container closes the metadata service so, or a route
 // daemon what it must not leak. It has to hold for every source, so each source table has it.
 
-// IsRefusal reports whether a route gives packets no way. A throw goes on with the next rule,
+// isRefusal reports whether a route gives packets no way. A throw goes on with the next rule,
 // which for a source refuses.
-func IsRefusal(r fib.Route) bool {
+func isRefusal(r fib.Route) bool {
 	switch r.Type {
 	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW:
 		return true
@@ -23,35 +22,10 @@ func IsRefusal(r fib.Route) bool {
 	return false
 }
 
-// holdsForSources leaves out what is no refusal of a destination: not a default, which is what main does with the rest, and the kernel's own
-// ("unreachable default dev lo"); not what expires.
+// holdsForSources leaves out what is no refusal of a destination: a default, which is what main
+// does with the rest, the kernel's own ("unreachable default dev lo"), and what expires.
 func holdsForSources(m fib.Route) bool {
-	return IsRefusal(m) && m.Dst.Bits() > 0 && m.Protocol != unix.RTPROT_KERNEL && m.Protocol != unix.RTPROT_RA && !m.Expires
-}
-
-// Refused are the routes that each of a NIC's tables has because of main's refusals, with those
-// by which it goes on reaching what main reaches inside of them by another NIC.
-func (p Pod) Refused(nic NIC) [][]fib.Route {
-	b := p.builder(nic, []NIC{nic})
-	all := make([][]fib.Route, len(nic.Tables))
-	if len(b.refusals) == 0 || nic.Role == state.Displaced && !nic.Link.Up {
-		return all
-	}
-	for i, t := range nic.Tables {
-		b.begin(t)
-		for _, f := range t.Families() {
-			b.configured(f)
-			refused := b.refused(f)
-			ways := fib.WaysIn(refused)
-			for _, r := range t.Routes {
-				if r.Type == unix.RTN_UNICAST {
-					ways.Add(r)
-				}
-			}
-			all[i] = slices.Concat(all[i], refused, b.open(f, ways))
-		}
-	}
-	return all
+	return isRefusal(m) && m.Dst.Bits() > 0 && m.Protocol != unix.RTPROT_KERNEL && m.Protocol != unix.RTPROT_RA && !m.Expires
 }
 
 // collectRefusals finds those of main that are better there than the NIC's own route to the same
@@ -103,7 +77,7 @@ func (b *tableBuilder) open(f fib.Family, ways *fib.Ways) []fib.Route {
 		if m.Family != f || m.Type != unix.RTN_UNICAST || m.Dst.Bits() == 0 || m.From.IsValid() || m.TOS != 0 || m.Uses(b.nic.Link.Index) {
 			continue
 		}
-		if r, ok := ways.Covering(m.Dst); ok && IsRefusal(r) && r.Dst != m.Dst {
+		if r, ok := ways.Covering(m.Dst); ok && isRefusal(r) && r.Dst != m.Dst {
 			out = append(out, b.route(f, m.Dst, exit...))
 		}
 	}

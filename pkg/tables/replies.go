@@ -18,7 +18,7 @@ func (p Pod) Replies(links []fib.Link, server *lvs.Server) ([]NIC, error) {
 	for i, source := range n.Sources {
 		n.Sources[i].Exit = p.replyExit(n, source.Family())
 	}
-	return []NIC{n}, missingGateway(p.Config, n)
+	return []NIC{n}, p.missingGateways(n).OrNone()
 }
 
 // replyExit is how another NIC's packets leave: as its own attachment has it, or

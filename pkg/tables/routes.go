@@ -31,6 +31,9 @@ func (b *tableBuilder) build() []fib.Route {
 			b.add(b.mirrored(f)...)
 		}
 		wanted := b.configured(f)
+		for _, r := range wanted {
+			b.byConfig[r.Place()], b.configuredTo[r.Dst] = true, true
+		}
 		b.add(b.connected(f)...)
 		refused := b.refused(f)
 		closed := map[netip.Prefix]bool{}
@@ -117,7 +120,7 @@ type tableBuilder struct {
 	taken    map[fib.Place]bool // where these stand
 	onLinks  *fib.Ways          // those of them that need no gateway
 	byConfig map[fib.Place]bool // where the configuration's stand
-	// configuredTo are the configuration\'s destinations.
+	// configuredTo are the configuration's destinations.
 	configuredTo map[netip.Prefix]bool
 }
 
@@ -237,11 +240,12 @@ func (b *tableBuilder) connected(f fib.Family) []fib.Route {
 func (b *tableBuilder) holds(a netip.Addr) bool { return b.own[a] }
 
 // reach adds link routes to next hops that no connected prefix holds
-// (169.254.1.1 dev eth0 scope link), without which the kernel refuses them.
+// (169.254.1.1 dev eth0 scope link), without which the kernel refuses them. It takes one that is
+// said to be on the link without, but then what is for that host itself goes elsewhere, or nowhere.
 func (b *tableBuilder) reach(f fib.Family, hops []fib.Hop) {
 	for _, h := range hops {
 		g := h.Gateway
-		if !g.IsValid() || h.OnLink || fib.FamilyOf(g) != f || (g.Is6() && g.IsLinkLocalUnicast()) {
+		if !g.IsValid() || fib.FamilyOf(g) != f || (g.Is6() && g.IsLinkLocalUnicast()) {
 			continue
 		}
 		if _, reachable := b.onLinks.Longest(g); !reachable {
@@ -367,8 +371,7 @@ func (b *tableBuilder) copied(m fib.Route) fib.Route {
 	return r
 }
 
-// configured are the routes of the configuration, which it notes; they belong to the
-// attachment's own NIC.
+// configured are the routes of the configuration; they belong to the attachment's own NIC.
 func (b *tableBuilder) configured(f fib.Family) []fib.Route {
 	if b.nic.Link.Name != b.pod.IfName {
 		return nil
@@ -385,7 +388,6 @@ func (b *tableBuilder) configured(f fib.Family) []fib.Route {
 			r.Metric = c.Metric
 		}
 		r.MTU, r.AdvMSS = c.MTU, c.AdvMSS
-		b.byConfig[r.Place()], b.configuredTo[r.Dst] = true, true
 		out = append(out, r)
 	}
 	return out

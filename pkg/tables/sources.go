@@ -1,10 +1,8 @@
 package tables
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +12,8 @@ import (
 	"github.com/symroute/symroute/pkg/state"
 )
 
-// Attached finds the sources of the attachment's interfaces and how each leaves.
+// Attached finds the sources of the attachment's interfaces and how each leaves. Its error is a
+// config.Faults, of what is wrong with them in this pod.
 func (p Pod) Attached(links []fib.Link, server *lvs.Server) ([]NIC, error) {
 	var out []NIC
 	for i, l := range links {
@@ -27,19 +26,13 @@ func (p Pod) Attached(links []fib.Link, server *lvs.Server) ([]NIC, error) {
 		}
 		out = append(out, n)
 	}
-	if err := checkGateways(p.Config, out); err != nil {
-		return nil, err
-	}
 	for i := range out {
 		exits := exits{pod: p, nic: out[i], all: out}
 		for j, source := range out[i].Sources {
 			out[i].Sources[j].Exit = exits.of(source)
 		}
-		if err := missingGateway(p.Config, out[i]); err != nil {
-			return nil, err
-		}
 	}
-	return out, nil
+	return out, p.faults(out).OrNone()
 }
 
 // addressSources are the addresses that the result gives to an interface. An
@@ -77,49 +70,6 @@ func (p Pod) configuredSources(n NIC) []state.Source {
 	return out
 }
 
-// checkGateways refuses a configured gateway that no source could use.
-func checkGateways(cfg *config.Config, nics []NIC) error {
-	var faults config.Faults
-	for i, g := range cfg.Gateways {
-		var subnets []string
-		served := false
-		for _, n := range nics {
-			for _, s := range n.Sources {
-				if s.Family() != fib.FamilyOf(g) {
-					continue
-				}
-				served = served || g.IsLinkLocalUnicast() || !s.Subnet.IsValid() || fib.IsHost(s.Subnet) || s.Subnet.Contains(g)
-				if s.Subnet.IsValid() {
-					subnets = append(subnets, fmt.Sprintf("%s of %s", s.Subnet, n.Link.Name))
-				}
-			}
-		}
-		if !served && len(subnets) > 0 {
-			faults = append(faults, config.Fault{
-				Path:    fmt.Sprintf("gateways[%d]", i),
-				Problem: fmt.Sprintf("%s is in no subnet of the attachment (%s): name a gateway in one of them", g, strings.Join(subnets, ", ")),
-			})
-		}
-	}
-	if len(faults) > 0 {
-		return faults
-	}
-	return nil
-}
-
-func missingGateway(cfg *config.Config, n NIC) error {
-	if !cfg.RequireGateway {
-		return nil
-	}
-	for _, s := range n.Sources {
-		if len(s.Exit) == 0 {
-			return config.Faults{{Path: "requireGateway", Problem: fmt.Sprintf(
-				"the source %s of %s has no gateway: name one in gateways, or let the IPAM plugin return one", prefixText(s.Prefix), n.Link.Name)}}
-		}
-	}
-	return nil
-}
-
 // exits finds how the sources of one NIC leave.
 type exits struct {
 	pod Pod
@@ -131,7 +81,7 @@ type exits struct {
 // IPAM plugins often name it in only one of them.
 func (e exits) of(s state.Source) []fib.Hop {
 	if gws := e.configured(s); len(gws) > 0 {
-		return e.hops(gws)
+		return e.hops(gws...)
 	}
 	if !s.Subnet.IsValid() {
 		if like, ok := e.addressLike(s); ok {
@@ -139,18 +89,18 @@ func (e exits) of(s state.Source) []fib.Hop {
 		}
 	}
 	if gw, ok := e.fromAddress(s); ok {
-		return e.hops([]netip.Addr{gw})
+		return e.hops(config.Gateway{Addr: gw})
 	}
 	if gw, ok := e.fromResultRoutes(s); ok {
-		return e.hops([]netip.Addr{gw})
+		return e.hops(config.Gateway{Addr: gw})
 	}
 	return e.fromKernel(s.Family())
 }
 
-func (e exits) hops(gws []netip.Addr) []fib.Hop {
+func (e exits) hops(gws ...config.Gateway) []fib.Hop {
 	var out []fib.Hop
 	for _, g := range gws {
-		out = append(out, fib.Hop{Gateway: g, Index: e.nic.Link.Index, Dev: e.nic.Link.Name})
+		out = append(out, fib.Hop{Gateway: g.Addr, Index: e.nic.Link.Index, Dev: e.nic.Link.Name, OnLink: g.OnLink})
 	}
 	return normalHops(out)
 }
@@ -198,24 +148,26 @@ func (e exits) addressLike(s state.Source) (state.Source, bool) {
 }
 
 // configured lists the gateways of the configuration that serve a source: those
-// in its subnet and link-local ones. A source without a subnet (a /32, a VIP)
-// goes by those of the subnet it lies in, else by all. A gateway in no subnet
-// is for a /32 source; where there is one it serves all.
-func (e exits) configured(s state.Source) []netip.Addr {
-	family := slices.DeleteFunc(slices.Clone(e.pod.Config.Gateways), func(g netip.Addr) bool { return fib.FamilyOf(g) != s.Family() })
+// in its subnet, link-local ones and those on the link by configuration. A source
+// without a subnet (a /32, a VIP) goes by those of the subnet it lies in, else by
+// all. Another gateway in no subnet is for a /32 source; where there is one it
+// serves all.
+func (e exits) configured(s state.Source) []config.Gateway {
+	family := slices.DeleteFunc(slices.Clone(e.pod.Config.Gateways), func(g config.Gateway) bool { return fib.FamilyOf(g.Addr) != s.Family() })
 	single := !s.Subnet.IsValid() || fib.IsHost(s.Subnet)
 	home := s.Subnet
 	if single {
 		home = e.subnetOf(s.Prefix.Addr())
 	}
-	var out []netip.Addr
+	var out []config.Gateway
 	for _, g := range family {
-		if g.IsLinkLocalUnicast() || (home.IsValid() && home.Contains(g)) || !e.inSubnet(g) && (single || e.hasHost(s.Family())) {
+		onLink := g.Addr.IsLinkLocalUnicast() || g.OnLink && !e.elsewhere(g.Addr)
+		if onLink || (home.IsValid() && home.Contains(g.Addr)) || !e.inSubnet(g.Addr) && (single || e.hasHost(s.Family())) {
 			out = append(out, g)
 		}
 	}
 	if len(out) == 0 && single {
-		out = slices.DeleteFunc(family, e.elsewhere)
+		out = slices.DeleteFunc(family, func(g config.Gateway) bool { return e.elsewhere(g.Addr) })
 	}
 	return out
 }
@@ -265,7 +217,7 @@ func (e exits) fromAddress(s state.Source) (netip.Addr, bool) {
 func (e exits) fromResultRoutes(s state.Source) (netip.Addr, bool) {
 	var fallback netip.Addr
 	for _, r := range e.pod.Config.Prev.Routes {
-		if r.Table != nil || r.Dst.Bits() != 0 || !r.Gateway.IsValid() || fib.FamilyOf(r.Gateway) != s.Family() {
+		if r.Table != nil || r.Dst.Bits() != 0 || !r.Gateway.IsValid() || fib.FamilyOf(r.Dst.Addr()) != s.Family() {
 			continue
 		}
 		if s.Subnet.IsValid() && s.Subnet.Contains(r.Gateway) {

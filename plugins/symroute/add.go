@@ -21,7 +21,7 @@ import (
 func add(args *skel.CmdArgs) error {
 	cfg, key, err := chained(args)
 	if err != nil {
-		return err
+		return withFaultsOfPod(args, cfg, key, err)
 	}
 	p, err := enter(args, key, cfg, record.Exclusive)
 	if err != nil {
@@ -42,6 +42,26 @@ func add(args *skel.CmdArgs) error {
 		err = p.setUp(args)
 	}
 	return err
+}
+
+// withFaultsOfPod adds to the faults of a configuration those that only the pod shows, for all to be
+// mended at once. It changes nothing.
+func withFaultsOfPod(args *skel.CmdArgs, cfg *config.Config, key record.Key, err error) error {
+	faults, ok := errors.AsType[config.Faults](err)
+	if !ok || faults.On("prevResult") {
+		return err
+	}
+	p, unseen := enter(args, key, cfg, record.Shared)
+	if unseen != nil {
+		return err
+	}
+	defer p.close()
+	if p.recall() != nil {
+		return err
+	}
+	_, more := plan.Build(p.input())
+	shown, _ := errors.AsType[config.Faults](more)
+	return faults.With(shown)
 }
 
 // fallbackTunnels is how many devices the kernel may make by itself while ADD asks

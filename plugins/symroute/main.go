@@ -3,12 +3,18 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"log"
 	"os"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/cni/pkg/version"
+	"golang.org/x/sys/unix"
+
+	"github.com/symroute/symroute/pkg/config"
 )
 
 // release is set by the build: -ldflags "-X main.release=v1.2.3".
@@ -21,13 +27,86 @@ interface plugin: {"plugins": [{"type": "bridge", ...}, {"type": "symroute"}]}
 To see what it would be told: CNI_COMMAND=VERSION symroute </dev/null`
 
 func main() {
+	if len(os.Args) > 1 {
+		os.Exit(byHand(os.Args[1:]))
+	}
 	// skel compares the pod's namespace with ours after ADD has succeeded, and then can still
 	// fail, behind a result that has been printed. We look before anything is done
 	// (kernel.Enter, ErrHost).
 	_ = os.Setenv("CNI_NETNS_OVERRIDE", "true") // fails for names with '=' alone
-	skel.PluginMainFuncs(skel.CNIFuncs{
-		Add: guarded(add), Del: guarded(del), Check: guarded(check), GC: guarded(gc), Status: guarded(status),
-	}, version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf(usage, release))
+	stdin, failure := keepStdin()
+	if failure == nil {
+		failure = skel.PluginMainFuncsWithError(skel.CNIFuncs{
+			Add: guarded(add), Del: guarded(del), Check: guarded(check), GC: guarded(gc), Status: guarded(status),
+		}, version.PluginSupports("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"), fmt.Sprintf(usage, release))
+	}
+	if failure == nil {
+		return
+	}
+	if err := explained(failure, stdin).Print(); err != nil {
+		log.Print("the error could not be printed: ", err)
+	}
+	os.Exit(1)
+}
+
+// byHand answers somebody who runs the executable with arguments, which no runtime does.
+func byHand(arguments []string) (status int) {
+	switch arguments[0] {
+	case "--version", "-version", "version":
+		_, _ = fmt.Fprintln(os.Stdout, "CNI plugin symroute "+release)
+		return 0
+	case "--help", "-help", "-h", "help":
+		_, _ = fmt.Fprintf(os.Stdout, usage+"\n", release)
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "symroute: unknown argument %q: it takes --version and --help\n\n"+usage+"\n", arguments[0], release)
+	return 2
+}
+
+// keepStdin reads standard input and puts a pipe with the same into its place. skel reads it, too,
+// and says of broken JSON neither where it is broken nor why.
+func keepStdin() ([]byte, *types.Error) {
+	if verb := os.Getenv("CNI_COMMAND"); verb == "" || verb == "VERSION" {
+		return nil, nil // which read nothing
+	}
+	var data bytes.Buffer
+	data.Grow(4096) // for most it is read at once
+	_, err := data.ReadFrom(os.Stdin)
+	var ends [2]int // of a pipe without Go's poller, which costs more than all of this
+	if err = errors.Join(err, unix.Pipe2(ends[:], unix.O_CLOEXEC)); err != nil {
+		return nil, types.NewError(types.ErrIOFailure, oneLine(fmt.Sprintf("standard input: %v", err)), "")
+	}
+	os.Stdin = os.NewFile(uintptr(ends[0]), "stdin")
+	go feed(ends[1], data.Bytes())
+	return data.Bytes(), nil
+}
+
+// feed writes all of data into a pipe, and closes it.
+func feed(pipe int, data []byte) {
+	defer func() { _ = unix.Close(pipe) }() // it has nothing more to say
+	for len(data) > 0 {
+		n, err := unix.Write(pipe, data)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		data = data[max(n, 0):]
+	}
+}
+
+// explained says more of an error of skel's about standard input, where there is more to say.
+func explained(failure *types.Error, stdin []byte) *types.Error {
+	switch failure.Code {
+	case types.ErrDecodingFailure:
+		if _, err := config.ParseTeardown(stdin); err != nil {
+			return cniError(err)
+		}
+	case types.ErrIncompatibleCNIVersion:
+		if config.LacksVersion(stdin) {
+			return types.NewError(failure.Code, "cniVersion is missing, which counts as 0.1.0, and symroute speaks none before 0.3.0: "+
+				`write "cniVersion": "1.0.0" at the top of the network's configuration`, failure.Details)
+		}
+	}
+	return failure
 }
 
 // guarded turns the errors of a verb into the runtime's, and so, as a last

@@ -176,16 +176,18 @@ func (p *pod) inputOf(cfg *config.Config) plan.Input {
 	return in
 }
 
-// chained parses the configuration of a verb that needs a result to work on.
+// chained parses the configuration of a verb that needs a result to work on. With config.Faults it
+// returns what could be read.
 func chained(args *skel.CmdArgs) (*config.Config, record.Key, error) {
 	cfg, err := config.Parse(args.StdinData)
-	if err != nil {
+	faults, isFaulty := errors.AsType[config.Faults](err)
+	if err != nil && !isFaulty {
 		return nil, record.Key{}, err
 	}
-	if cfg.Prev == nil {
-		return nil, record.Key{}, config.Faults{{Path: "prevResult", Problem: "symroute must be chained: put it behind an interface plugin in \"plugins\""}}
+	if cfg.Prev == nil && !faults.On("prevResult") {
+		faults = append(faults, config.Fault{Path: "prevResult", Problem: "symroute must be chained: put it behind an interface plugin in \"plugins\""})
 	}
-	return cfg, keyOf(args, cfg.Network), nil
+	return cfg, keyOf(args, cfg.Network), faults.OrNone()
 }
 
 func keyOf(args *skel.CmdArgs, network string) record.Key {

@@ -83,8 +83,8 @@ func TestAddChanges(t *testing.T) {
 	configurations := []netlab.Object{
 		{},
 		{"gateways": []string{"203.0.113.9", "fe80::9"}},
-		{"mainDefault": "take", "rpFilter": "strict", "noGateway": "main"},
-		{"sources": []string{"203.0.113.200", "2001:db8:b::/64"}, "priority": 20000, "mainDefault": "keep", "rpFilter": "off"},
+		{"mainDefault": "take", "rpFilter": "strict"},
+		{"sources": []string{"203.0.113.200", "2001:db8:b::/64"}, "priority": 20000, "mainDefault": "keep", "rpFilter": "off", "noGateway": "main"},
 		{
 			"arp": "isolate", "viaMain": []string{"10.96.0.0/12"},
 			"routes": []netlab.Object{{"dst": "10.0.0.0/8", "gw": "203.0.113.7", "mtu": 1400}},
@@ -162,9 +162,9 @@ func TestAddThatFails(t *testing.T) {
 			words: []string{"198.51.100.87", "eth0"},
 		},
 		{
-			// IPv6 takes no address of the pod for a gateway.
+			// IPv6 takes no neighbour of one NIC for one of another (ip6_route_check_nh_onlink).
 			name:  "a step refused by the kernel",
-			keys:  netlab.Object{"rpFilter": "strict", "routes": []netlab.Object{{"dst": "2001:db8:f::/48", "gw": "2001:db8:b::144"}}},
+			keys:  netlab.Object{"rpFilter": "strict", "routes": []netlab.Object{{"dst": "2001:db8:f::/48", "gw": "2001:db8:a::1", "onlink": true}}},
 			words: []string{"2001:db8:f::/48"},
 			codes: []uint{codeRefused},
 		},

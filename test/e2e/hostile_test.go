@@ -248,7 +248,7 @@ func testHostilePrevResult(t *testing.T) {
 		},
 		{
 			name:  "a gateway of the other family",
-			ips:   []netlab.Object{{"interface": 0, "address": "198.51.100.87/24", "gateway": "2001:db8:a::1"}},
+			ips:   []netlab.Object{{"interface": 0, "address": "2001:db8:a::87/64", "gateway": "198.51.100.1"}},
 			words: []string{"prevResult.ips[0].gateway"},
 		},
 		{
@@ -320,7 +320,11 @@ func testHostileAddresses(t *testing.T) {
 		{"sources", []any{nil}, "sources[0]"},
 		{"viaMain", []string{"10.96.0.0/33"}, "viaMain[0]"},
 		{"routes", []netlab.Object{{"gw": "198.51.100.1"}}, "routes[0]"},
-		{"routes", []netlab.Object{{"dst": "10.0.0.0/8", "gw": "2001:db8:a::1"}}, "routes[0].gw"},
+		{"routes", []netlab.Object{{"dst": "2001:db8:f::/48", "gw": "198.51.100.1"}}, "routes[0].gw"},
+		{"gateways", []any{netlab.Object{"gw": "198.51.100.87"}}, "gateways[0]"},
+		{"gateways", []any{netlab.Object{"gw": nil}}, "gateways[0].gw"},
+		{"gateways", []any{netlab.Object{"gw": "198.51.100.1", "onlink": "yes"}}, "gateways[0].onlink"},
+		{"gateways", []any{[]string{"198.51.100.1"}}, "gateways[0]"},
 		{"routes", []netlab.Object{{"dst": "10.0.0.0/8", "metric": -1}}, "routes[0].metric"},
 		{"checkDestinations", []string{"10.0.0.0/8"}, "checkDestinations[0]"},
 		{"table", 0x1_0000_0000, "table"},

@@ -88,7 +88,7 @@ func TestRefusalsOfMainChange(t *testing.T) {
 		}
 	}
 	change("add")
-	assertCode(t, a.fails(t, "CHECK", "blackhole 169.254.169.254", "unreachable 10.0.0.0/8", "prohibit 2001:db8:7::/48", "main refuses"), codeMissing)
+	assertCode(t, a.fails(t, "CHECK", "blackhole 169.254.169.254", "unreachable 10.0.0.0/8", "prohibit 2001:db8:7::/48", "by what main has now"), codeMissing)
 	a.must(t, "ADD")
 	a.must(t, "CHECK")
 	for _, remote := range []string{"169.254.169.254", "10.1.2.3"} {
@@ -97,7 +97,7 @@ func TestRefusalsOfMainChange(t *testing.T) {
 		}
 	}
 	change("del")
-	assertCode(t, a.fails(t, "CHECK", "the refusal of main", "blackhole 169.254.169.254"), codeMissing)
+	assertCode(t, a.fails(t, "CHECK", "main has lost its ground", "blackhole 169.254.169.254"), codeMissing)
 	a.must(t, "ADD")
 	a.must(t, "CHECK")
 	assertSame(t, "what came and went left something", added, b.pod.NS.Snapshot(t))

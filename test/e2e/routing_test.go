@@ -201,6 +201,7 @@ func TestRulesAndTables(t *testing.T) {
 			tables4: map[string][]string{"7300": {
 				"10.0.0.0/8 via 198.51.100.2 dev eth0 metric 77 mtu 1400 advmss 1300",
 				"172.16.0.0/12 via 172.31.0.1 dev eth0 onlink",
+				"172.31.0.1 dev eth0 scope link",
 				"192.168.0.0/16 dev eth0 scope link",
 				table4[0],
 				table4[1],

@@ -387,10 +387,11 @@ func (d *draw) config(n NIC) map[string]any {
 	if d.chance(5) {
 		conf["arp"] = "isolate"
 	}
-	if d.chance(6) && conf["rpFilter"] != "strict" && conf["rpFilter"] != 1 {
+	isStrict := conf["rpFilter"] == "strict" || conf["rpFilter"] == 1
+	if d.chance(6) && !isStrict {
 		conf["viaMain"] = []string{"10.96.0.0/12", "fd00:96::/108"}
 	}
-	if d.chance(8) {
+	if d.chance(8) && !isStrict {
 		conf["noGateway"] = pick(d, "main", "refuse")
 	}
 	if d.chance(5) {
