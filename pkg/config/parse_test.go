@@ -581,6 +581,7 @@ func TestParseUndecodable(t *testing.T) {
 		{"{\"arp\": ‘keep’}", `configuration is not a JSON object: line 1, column 9: invalid character '‘' looking for beginning of value: that is a typographic quote; write "`},
 		{"\ufeff{}", "configuration is not a JSON object: line 1, column 1: invalid character '\ufeff' looking for beginning of value: it begins with a byte order mark; save it as UTF-8 without one"},
 		{"\xff\xfe{\x00}\x00", "configuration is not a JSON object: line 1, column 1: invalid character 'ÿ' looking for beginning of value: it begins with a byte order mark; save it as UTF-8 without one"},
+		{"{\u00a0\"table\": 7}", "configuration is not a JSON object: line 1, column 2: invalid character '\u00a0' looking for beginning of object key string: that is a space of another kind, as web pages have them; write a plain one"},
 		{"{table: 7}", "configuration is not a JSON object: line 1, column 2: invalid character 't' looking for beginning of object key string: keys stand in double quotes"},
 		{"{\"table\" = 7}", `configuration is not a JSON object: line 1, column 10: invalid character '=' after object key: a colon stands between key and value; write ":"`},
 		{"{\"verify\": False}", "configuration is not a JSON object: line 1, column 12: invalid character 'F' looking for beginning of value: write true, false or null, in small letters"},

@@ -49,6 +49,8 @@ func likelyCause(data []byte, at int, what string) string {
 		return "JSON has no comments; remove it"
 	case strings.ContainsRune("“”„‟‘’‚«»″", next):
 		return `that is a typographic quote; write "`
+	case strings.ContainsRune("\u00a0\u200b\u2009\u202f\u3000", next):
+		return "that is a space of another kind, as web pages have them; write a plain one"
 	case next == '\'':
 		return `strings stand in double quotes; write "`
 	case starts("}", "]") && strings.HasSuffix(before, ","):

@@ -1,6 +1,12 @@
 package plan_test
 
-import "testing"
+import (
+	"errors"
+	"testing"
+
+	"github.com/symroute/symroute/pkg/config"
+	"github.com/symroute/symroute/pkg/plan"
+)
 
 // second is a pod with a NIC that came first and one that is to be set up.
 const second = `
@@ -649,4 +655,30 @@ func TestGatewayFaults(t *testing.T) {
 			want:   "requireGateway: the source 2001:db8:30::5 of net1 has no gateway: name one in gateways, or let the IPAM plugin return one",
 		},
 	})
+}
+
+// TestFaultyConfiguration plans from what could be read of configurations that are wrong in every
+// key: more faults may be found, and nothing breaks.
+func TestFaultyConfiguration(t *testing.T) {
+	for _, conf := range []string{
+		`"gateways": 5, "routes": [{"dst": "x", "gw": "10.20.31.1"}, {"dst": "2001:db8:40::/48", "gw": "10.20.30.9"}, {"gw": "10.20.30.9"}]`,
+		`"lvs": {"mode": "x", "vips": ["10.99.0.1", "2001:db8:99::1"], "replyBy": "eth9"}`,
+		`"lvs": {"mode": "tunnel", "device": "lo"}, "interfaces": {"all": {"rpFilter": 7}, "eth9": {"rpFilter": 1}}`,
+		`"lvs": 5, "sources": ["x", "10.20.0.0/16"], "viaMain": ["x"], "checkDestinations": ["x", "10.20.30.5"], "mainDefault": "take", "table": "x"`,
+		`"routes": [{"dst": "10.1.0.0/16", "onlink": true}, {"dst": "10.2.0.0/16", "gw": "10.20.31.1", "mtu": 5}], "rpFilter": 1, "noGateway": "main", "viaMain": ["10.96.0.0/12"]`,
+	} {
+		p := newPod(t, dualPod)
+		text := `{"cniVersion": "1.1.0", "name": "data", "type": "symroute", ` + conf + `, "prevResult": ` + dualResult + `}`
+		cfg, err := config.Parse([]byte(text))
+		if _, faulty := errors.AsType[config.Faults](err); !faulty || cfg == nil {
+			t.Fatalf("%s: got %v and %v", conf, cfg, err)
+		}
+		in := p.input(attachment{prev: dualResult})
+		in.Config = cfg
+		if _, err := plan.Build(in); err != nil {
+			if _, faulty := errors.AsType[config.Faults](err); !faulty {
+				t.Errorf("%s: got %v", conf, err)
+			}
+		}
+	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/symroute/symroute/pkg/maindefault"
 	"github.com/symroute/symroute/pkg/settings"
 	"github.com/symroute/symroute/pkg/state"
-	"github.com/symroute/symroute/pkg/tables"
 )
 
 // Verify compares what was seen with what the attachment has according to its record: that
