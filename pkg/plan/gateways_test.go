@@ -448,6 +448,16 @@ func gatewayScenarios() []scenario {
 				-4 route default via 192.168.128.2 dev net1 onlink table 7300 proto 73`,
 		},
 		{
+			name: "one in a subnet is on the link anyway",
+			pod:  second + `-4 route default via 10.20.30.1 dev net1 metric 100 mtu 1400`,
+			attachment: attachment{
+				conf: `"gateways": [{"gw": "10.20.30.1", "onlink": true}], "mainDefault": "keep"`,
+				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
+			},
+			only: "default",
+			want: `-4 route default via 10.20.30.1 dev net1 table 7300 proto 73 mtu 1400`,
+		},
+		{
 			name: "and one in a subnet beside it shares the load of that",
 			pod: `
 				net1
@@ -475,7 +485,7 @@ func gatewayScenarios() []scenario {
 					"ips": [{"address": "10.20.30.5/24", "interface": 0}, {"address": "192.168.128.5/24", "interface": 1}]}`,
 			},
 			only: "route default",
-			want: `-4 route default via 192.168.128.2 dev net2 onlink table 7301 proto 73`,
+			want: `-4 route default via 192.168.128.2 dev net2 table 7301 proto 73`,
 		},
 		{
 			name: "a gateway in a configured prefix serves the sources in it",
@@ -575,7 +585,7 @@ func TestGatewayFaults(t *testing.T) {
 			attachment: attachment{
 				conf: `"gateways": ["10.20.30.5", "10.244.0.5", {"gw": "10.20.30.255", "onlink": true}], "routes": [
 					{"dst": "172.16.0.0/12", "gw": "10.20.30.0"}, {"dst": "172.17.0.0/16", "gw": "10.20.30.5", "onlink": true}, {"dst": "172.18.0.0/16", "gw": "10.244.0.1"},
-					{"dst": "172.19.0.0/16", "gw": "2001:db8:30::1"}, {"dst": "2001:db8:40::/48", "gw": "2001:db8:30::1"}]`,
+					{"dst": "172.19.0.0/16", "gw": "2001:db8:30::1"}, {"dst": "2001:db8:40::/48", "gw": "2001:db8:30::1"}, {"dst": "172.20.0.0/16", "gw": "169.254.1.1"}]`,
 				prev: `{"ips": [{"address": "10.20.30.5/24"}]}`,
 			},
 			faults: []string{"gateways[0]", "gateways[1]", "gateways[2]", "routes[0].gw", "routes[1].gw", "routes[2].gw", "routes[3].gw"},
@@ -585,7 +595,7 @@ func TestGatewayFaults(t *testing.T) {
 				"routes[0].gw: 10.20.30.0 is the network or broadcast address of 10.20.30.0/24 of net1; name a host's; " +
 				"routes[1].gw: 10.20.30.5 is the pod's own address; name another host's; " +
 				`routes[2].gw: 10.244.0.1 is in no subnet of net1 (10.20.30.0/24): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same; ` +
-				`routes[3].gw: 2001:db8:30::1 is in no subnet of net1 (which has none of that family): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same`,
+				`routes[3].gw: 2001:db8:30::1 is in no subnet of net1, which has none in IPv6: write "onlink": true beside it if the NIC reaches it all the same`,
 		},
 		{
 			name: "destinations that are never asked about",

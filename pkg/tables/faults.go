@@ -71,14 +71,13 @@ func (p Pod) unfitGateway(g config.Gateway, nics []place) string {
 	if g.OnLink || g.Addr.IsLinkLocalUnicast() {
 		return ""
 	}
+	if slices.ContainsFunc(nics, func(n place) bool { return slices.ContainsFunc(n.Sources, serves(g.Addr)) }) {
+		return ""
+	}
 	var subnets []string
 	for _, n := range nics {
 		for _, s := range n.Sources {
-			switch {
-			case s.Family() != fib.FamilyOf(g.Addr):
-			case fib.IsHost(s.Subnet), s.Subnet.Contains(g.Addr), s.Prefix.Contains(g.Addr):
-				return "" // a /32 comes without a subnet: its gateway is anywhere
-			case s.Subnet.IsValid():
+			if s.Family() == fib.FamilyOf(g.Addr) && s.Subnet.IsValid() {
 				subnets = append(subnets, s.Subnet.String()+" of "+n.Link.Name)
 			}
 		}
@@ -88,6 +87,14 @@ func (p Pod) unfitGateway(g config.Gateway, nics []place) string {
 	}
 	return fmt.Sprintf(`%s is in no subnet of the attachment (%s): name a gateway in one of them, or write {"gw": "%s", "onlink": true} if the NIC reaches it all the same`,
 		g.Addr, some(subnets), g.Addr)
+}
+
+// serves tells the sources whose gateway an address may be. An address that came as /32 has no
+// subnet: its gateway is anywhere.
+func serves(gateway netip.Addr) func(state.Source) bool {
+	return func(s state.Source) bool {
+		return s.Family() == fib.FamilyOf(gateway) && (fib.IsHost(s.Subnet) || s.Subnet.Contains(gateway) || s.Prefix.Contains(gateway))
+	}
 }
 
 // unfitNextHop says why the next hop of a route of the configuration is none; "" where it is one.
@@ -103,7 +110,7 @@ func (p Pod) unfitNextHop(r config.Route, own place) string {
 	if problem := p.noNextHop(g, []place{own}); problem != "" {
 		return problem
 	}
-	if r.OnLink || g.Is6() && g.IsLinkLocalUnicast() || p.onLinkOf(own, g) {
+	if r.OnLink || g.IsLinkLocalUnicast() || p.onLinkOf(own, g) {
 		return ""
 	}
 	var subnets []string
@@ -112,26 +119,28 @@ func (p Pod) unfitNextHop(r config.Route, own place) string {
 			subnets = append(subnets, s.String())
 		}
 	}
-	where := "which has none of that family"
-	if len(subnets) > 0 {
-		where = some(subnets)
+	if len(subnets) == 0 {
+		return fmt.Sprintf(`%s is in no subnet of %s, which has none in %s: write "onlink": true beside it if the NIC reaches it all the same`, g, own.Link.Name, f)
 	}
-	return fmt.Sprintf(`%s is in no subnet of %s (%s): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same`, g, own.Link.Name, where)
+	return fmt.Sprintf(`%s is in no subnet of %s (%s): name a next hop in one of them, or write "onlink": true beside it if the NIC reaches it all the same`,
+		g, own.Link.Name, some(subnets))
 }
 
 // onLinkOf reports whether a NIC reaches an address by the link, as far as one can tell: it is in
 // one of its subnets, in a link route to somewhere, or the gateway of a source. An address that came
 // as /32 tells nothing.
 func (p Pod) onLinkOf(n place, a netip.Addr) bool {
-	b := p.builder(n.NIC, nil)
 	f := fib.FamilyOf(a)
+	tells := func(s state.Source) bool {
+		isExit := slices.ContainsFunc(s.Exit, func(h fib.Hop) bool { return h.Gateway == a })
+		return isExit || s.Family() == f && fib.IsHost(s.Subnet)
+	}
+	if slices.ContainsFunc(n.subnets, func(s netip.Prefix) bool { return s.Contains(a) }) || slices.ContainsFunc(n.Sources, tells) {
+		return true
+	}
+	b := p.builder(n.NIC, nil)
 	links := slices.Concat(b.configured(f), b.fromMain(f), b.fromResult(f, nil))
-	return slices.ContainsFunc(n.subnets, func(s netip.Prefix) bool { return s.Contains(a) }) ||
-		slices.ContainsFunc(links, func(r fib.Route) bool { return len(r.Gateways()) == 0 && r.Dst.Contains(a) }) ||
-		slices.ContainsFunc(n.Sources, func(s state.Source) bool {
-			isExit := slices.ContainsFunc(s.Exit, func(h fib.Hop) bool { return h.Gateway == a })
-			return isExit || s.Family() == f && fib.IsHost(s.Subnet)
-		})
+	return slices.ContainsFunc(links, func(r fib.Route) bool { return len(r.Gateways()) == 0 && r.Dst.Contains(a) })
 }
 
 // noNextHop says why an address is nobody's next hop, whatever the NICs reach; "" where it may be.

@@ -100,7 +100,8 @@ func (e exits) of(s state.Source) []fib.Hop {
 func (e exits) hops(gws ...config.Gateway) []fib.Hop {
 	var out []fib.Hop
 	for _, g := range gws {
-		out = append(out, fib.Hop{Gateway: g.Addr, Index: e.nic.Link.Index, Dev: e.nic.Link.Name, OnLink: g.OnLink})
+		onLink := g.OnLink && !e.subnetOf(g.Addr).IsValid() // a neighbour in a subnet is one anyway
+		out = append(out, fib.Hop{Gateway: g.Addr, Index: e.nic.Link.Index, Dev: e.nic.Link.Name, OnLink: onLink})
 	}
 	return normalHops(out)
 }
