@@ -538,7 +538,7 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 				want, sure = mode, sure && unsure == 0
 			}
 		}
-		if here && wantedMode(a.conf) >= 0 {
+		if here && (a.killed || wantedMode(a.conf) >= 0) {
 			sure = !a.killed && !a.spoiled
 		}
 		if got != want && sure {
