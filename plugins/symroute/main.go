@@ -63,6 +63,10 @@ func byHand(arguments []string) (status int) {
 	return 2
 }
 
+// atOnce is what every pipe takes without a reader (PIPE_BUF of limits.h), and what most
+// configurations do not exceed.
+const atOnce = 4096
+
 // keepStdin reads standard input and puts a pipe with the same into its place. skel reads it, too,
 // and says of broken JSON neither where it is broken nor why.
 func keepStdin() ([]byte, *types.Error) {
@@ -70,14 +74,18 @@ func keepStdin() ([]byte, *types.Error) {
 		return nil, nil // which read nothing
 	}
 	var data bytes.Buffer
-	data.Grow(4096) // for most it is read at once
+	data.Grow(atOnce)
 	_, err := data.ReadFrom(os.Stdin)
 	var ends [2]int // of a pipe without Go's poller, which costs more than all of this
 	if err = errors.Join(err, unix.Pipe2(ends[:], unix.O_CLOEXEC)); err != nil {
 		return nil, types.NewError(types.ErrIOFailure, oneLine(fmt.Sprintf("standard input: %v", err)), "")
 	}
 	os.Stdin = os.NewFile(uintptr(ends[0]), "stdin")
-	go feed(ends[1], data.Bytes())
+	if data.Len() <= atOnce {
+		feed(ends[1], data.Bytes())
+	} else {
+		go feed(ends[1], data.Bytes())
+	}
 	return data.Bytes(), nil
 }
 
