@@ -258,9 +258,9 @@ func (s situation) notesOnMain(m *state.Main, out maindefault.Outcome) []string 
 	for _, r := range out.Stuck {
 		notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: %s", r, maindefault.Fixed(r)))
 	}
-	for _, r := range s.Seen.Table(state.MainTable) {
+	for _, r := range s.Seen.Routes {
 		lost := func(n maindefault.NIC) bool { return r.Uses(n.Index) }
-		if r.TOS != 0 && r.Dst.Bits() == 0 && slices.ContainsFunc(out.Lost[r.Family], lost) {
+		if r.Table == state.MainTable && r.TOS != 0 && r.Dst.Bits() == 0 && slices.ContainsFunc(out.Lost[r.Family], lost) {
 			notes = append(notes, fmt.Sprintf("the default route %q stays in main as it is: it is for one type of service only", r))
 		}
 	}

@@ -75,8 +75,9 @@ func situationOf(in Input) situation {
 	if in.Config != nil { // DEL puts back all that ADD took out
 		s.defaults = withoutReplaced(in, s.states, s.defaults)
 	}
-	for _, r := range in.Seen.Table(state.MainTable) {
-		if r.Protocol != state.Protocol && !r.IsDefault() {
+	s.main = make([]fib.Route, 0, len(in.Seen.Routes)+len(s.defaults))
+	for _, r := range in.Seen.Routes {
+		if r.Table == state.MainTable && r.Protocol != state.Protocol && !r.IsDefault() {
 			s.main = append(s.main, r)
 		}
 	}

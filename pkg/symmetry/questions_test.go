@@ -450,7 +450,7 @@ func TestQuestionsAboutRefusals(t *testing.T) {
 	s := newSite(t, pair(), `"checkDestinations": ["198.18.0.7", "198.51.100.7"]`, resultOf, refuse)
 	var got []string
 	for _, q := range s.questions() {
-		if q.kind.back == nil && q.local.IsValid() {
+		if q.back == nil && q.local.IsValid() {
 			got = append(got, q.remote.String())
 		}
 	}
