@@ -358,7 +358,7 @@ func (b *tableBuilder) here(r fib.Route) fib.Route {
 func (b *tableBuilder) isCopied(m fib.Route) bool {
 	advertised := m.Protocol == unix.RTPROT_RA || m.Expires
 	isOwnAddress := fib.IsHost(m.Dst) && b.holds(m.Dst.Addr())
-	return m.Type == unix.RTN_UNICAST && !m.IsDefault() && !(advertised && len(m.Gateways()) > 0) && !isOwnAddress
+	return m.Type == unix.RTN_UNICAST && !m.IsDefault() && (!advertised || len(m.Gateways()) == 0) && !isOwnAddress
 }
 
 // copied is a route of main's for the NIC's tables.
