@@ -21,9 +21,11 @@ func (p Pod) faults(nics []NIC) config.Faults {
 			out = append(out, config.Fault{Path: fmt.Sprintf(path, i), Problem: problem})
 		}
 	}
-	places := make([]place, len(nics))
-	for i, n := range nics {
-		places[i] = place{NIC: n, subnets: p.subnetsOf(n)}
+	var places []place
+	if len(p.Config.Gateways) > 0 || len(p.Config.Routes) > 0 {
+		for _, n := range nics {
+			places = append(places, place{NIC: n, subnets: p.subnetsOf(n)})
+		}
 	}
 	for i, g := range p.Config.Gateways {
 		fault(p.unfitGateway(g, places), "gateways[%d]", i)

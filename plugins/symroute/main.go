@@ -63,8 +63,8 @@ func byHand(arguments []string) (status int) {
 	return 2
 }
 
-// atOnce is what every pipe takes without a reader (PIPE_BUF of limits.h), and what most
-// configurations do not exceed.
+// atOnce is what every pipe takes without a reader (PIPE_BUF of limits.h). Most configurations are
+// smaller.
 const atOnce = 4096
 
 // keepStdin reads standard input and puts a pipe with the same into its place. skel reads it, too,
@@ -74,7 +74,7 @@ func keepStdin() ([]byte, *types.Error) {
 		return nil, nil // which read nothing
 	}
 	var data bytes.Buffer
-	data.Grow(atOnce)
+	data.Grow(2048) // for most it is read at once
 	_, err := data.ReadFrom(os.Stdin)
 	var ends [2]int // of a pipe without Go's poller, which costs more than all of this
 	if err = errors.Join(err, unix.Pipe2(ends[:], unix.O_CLOEXEC)); err != nil {
