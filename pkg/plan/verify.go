@@ -154,19 +154,31 @@ func alone(r fib.Rule) fib.Rule {
 // that may have changed since (Multus moves defaults), and no ADD or DEL has come yet to carry
 // it out.
 func verifyTogether(in Input, s state.State) state.Deviations {
+	type by struct { // a family, and a NIC or a table
+		family fib.Family
+		number int
+	}
+	isIn, there := map[by]bool{}, map[by]bool{}
+	for _, r := range in.Seen.Defaults(state.MainTable) {
+		for _, h := range r.Hops {
+			isIn[by{r.Family, h.Index}] = true
+		}
+	}
+	for _, r := range in.Seen.Rules {
+		if state.IsFallback(r) {
+			there[by{r.Family, int(r.Table)}] = true
+		}
+	}
+	nics := map[uint32]int{} // of tables
+	for _, n := range s.NICs {
+		for _, t := range n.Tables {
+			nics[t.Number] = n.Index
+		}
+	}
 	var out state.Deviations
 	for _, want := range together(in) {
-		n, mine := s.NICOf(want.Table)
-		if !state.IsFallback(want) || !mine {
-			continue
-		}
-		isIn := slices.ContainsFunc(in.Seen.Defaults(state.MainTable), func(r fib.Route) bool {
-			return r.Family == want.Family && r.Uses(n.Index)
-		})
-		there := slices.ContainsFunc(in.Seen.Rules, func(r fib.Rule) bool {
-			return r.Family == want.Family && state.IsFallback(r) && r.Table == want.Table
-		})
-		if !isIn && !there {
+		nic, mine := nics[want.Table]
+		if state.IsFallback(want) && mine && !isIn[by{want.Family, nic}] && !there[by{want.Family, int(want.Table)}] {
 			out = append(out, state.Deviation{
 				Kind: state.Missing, What: fmt.Sprintf("%s rule %q", want.Family, want), Want: "present", Got: "none",
 			})

@@ -186,16 +186,6 @@ func (s State) Tables() []uint32 {
 	return out
 }
 
-// NICOf finds the NIC that a table is for.
-func (s State) NICOf(table uint32) (NIC, bool) {
-	for _, n := range s.NICs {
-		if slices.ContainsFunc(n.Tables, func(t Table) bool { return t.Number == table }) {
-			return n, true
-		}
-	}
-	return NIC{}, false
-}
-
 // String prints the state as iproute2 would.
 func (s State) String() string {
 	var b strings.Builder

@@ -101,11 +101,6 @@ func TestStateFinds(t *testing.T) {
 	if diff := cmp.Diff([]uint32{7300, 7301}, s.Tables()); diff != "" {
 		t.Errorf("tables (-want +got):\n%s", diff)
 	}
-	for table, want := range map[uint32]string{7300: "net1", 7301: "eth0", 7302: ""} {
-		if n, ok := s.NICOf(table); n.Name != want || ok != (want != "") {
-			t.Errorf("table %d is of %q, want %q", table, n.Name, want)
-		}
-	}
 	for source, want := range map[string]bool{"2001:db8:30::5/128": true, "2001:db8:30::/64": false, "10.99.0.1/32": false} {
 		if got := s.NICs[0].Has(netip.MustParsePrefix(source)); got != want {
 			t.Errorf("net1 has %s: %t, want %t", source, got, want)

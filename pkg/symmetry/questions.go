@@ -347,7 +347,8 @@ func forgeries(forged *kind, seen *fib.Snapshot, nic fib.Link) []question {
 	}
 	for _, a := range seen.Addresses {
 		other, ok := seen.LinkAt(a.Index)
-		if !ok || !a.Prefix.Addr().Is4() || other.Index == nic.Index || other.Loopback || !other.Up || asked[a.Index] == mostForged {
+		if !ok || !a.Prefix.Addr().Is4() || other.Index == nic.Index || other.Loopback || !other.Up ||
+			asked[a.Index] == mostForged || len(all) == mostPairs {
 			continue
 		}
 		asked[a.Index]++
