@@ -56,6 +56,8 @@ func manyRoutes() []Route {
 			Hops: []Hop{{Gateway: addr("::ffff:1.2.3.4")}},
 		},
 		{Family: V6, Dst: V6.Any(), From: V6.Any(), Type: unix.RTN_THROW},
+		{Family: V4, Dst: prefix("169.254.169.254/32"), Table: 7300, Protocol: 73, Type: unix.RTN_BLACKHOLE},
+		{Family: V6, Dst: prefix("fd00::/8"), Table: 7300, Protocol: 73, Type: unix.RTN_UNREACHABLE, Metric: 1024, Hops: []Hop{{Index: 1, Dev: "lo"}}},
 	}
 	for _, name := range oddNames() {
 		hops := []Hop{{Dev: name, Index: 7}, {Dev: name}}

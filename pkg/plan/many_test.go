@@ -223,6 +223,16 @@ func manyPods() map[string]func(*testing.T) (*pod, attachment) {
 			}
 			return p, a
 		},
+		"refusals of main, and what it reaches inside": func(t *testing.T) (*pod, attachment) {
+			p, a := plain(t)
+			for i := range many {
+				route(p, netip.PrefixFrom(address(172, 16, i), 31).Masked(), "net1", netip.Addr{}, 0)
+				refusal := &p.kernel.routes[len(p.kernel.routes)-1]
+				refusal.Type, refusal.Hops = unix.RTN_UNREACHABLE, nil
+				route(p, fib.Host(address(172, 16, i)), "eth0", address(10, 244, 0), 0)
+			}
+			return p, a
+		},
 		"routes by another NIC": func(t *testing.T) (*pod, attachment) {
 			p, a := plain(t)
 			for i := range many {

@@ -109,6 +109,20 @@ func TestRefusalsOfMainChange(t *testing.T) {
 	assertNoFiles(t, b.dataDir)
 }
 
+// TestRefusalsOfMainWithoutNIC has a NIC that goes before DEL. Its routes go with it; those that
+// refuse have no device that could take them along.
+func TestRefusalsOfMainWithoutNIC(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, eth0, net1)
+	b.pod.NS.Batch(t, "route add blackhole 169.254.169.254", "-6 route add unreachable 2001:db8:7::/48")
+	a := b.attach(net1, nil)
+	a.must(t, "ADD")
+	b.pod.NS.IP(t, "link", "del", "net1")
+	a.must(t, "DEL")
+	assertNothingOfOurs(t, b.pod.NS)
+	assertNoFiles(t, b.dataDir)
+}
+
 // TestRefusalsOfMainLost has an ADD whose record and rules are lost: its table is known by its
 // routes, those that refuse among them, and goes with DEL.
 func TestRefusalsOfMainLost(t *testing.T) {
