@@ -3,9 +3,8 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 
@@ -63,43 +62,34 @@ func byHand(arguments []string) (status int) {
 	return 2
 }
 
-// atOnce is what every pipe takes without a reader (PIPE_BUF of limits.h). Most configurations are
-// smaller.
-const atOnce = 4096
-
-// keepStdin reads standard input and puts a pipe with the same into its place. skel reads it, too,
-// and says of broken JSON neither where it is broken nor why.
+// keepStdin reads standard input and puts a file in memory with the same into its place. skel reads
+// it, too, and says of broken JSON neither where it is broken nor why.
 func keepStdin() ([]byte, *types.Error) {
 	if verb := os.Getenv("CNI_COMMAND"); verb == "" || verb == "VERSION" {
 		return nil, nil // which read nothing
 	}
-	var data bytes.Buffer
-	data.Grow(2048) // for most it is read at once
-	_, err := data.ReadFrom(os.Stdin)
-	var ends [2]int // of a pipe without Go's poller, which costs more than all of this
-	if err = errors.Join(err, unix.Pipe2(ends[:], unix.O_CLOEXEC)); err != nil {
+	data, err := io.ReadAll(os.Stdin)
+	if err == nil {
+		os.Stdin, err = fileOf(data)
+	}
+	if err != nil {
 		return nil, types.NewError(types.ErrIOFailure, oneLine(fmt.Sprintf("standard input: %v", err)), "")
 	}
-	os.Stdin = os.NewFile(uintptr(ends[0]), "stdin")
-	if data.Len() <= atOnce {
-		feed(ends[1], data.Bytes())
-	} else {
-		go feed(ends[1], data.Bytes())
-	}
-	return data.Bytes(), nil
+	return data, nil
 }
 
-// feed writes all of data into a pipe, and closes it. It does not call write: tests stop the
-// executable at a write by its number, and mean those that change something.
-func feed(pipe int, data []byte) {
-	defer func() { _ = unix.Close(pipe) }() // it has nothing more to say
-	for len(data) > 0 {
-		n, err := unix.Writev(pipe, [][]byte{data})
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return
-		}
-		data = data[max(n, 0):]
+// fileOf is a file in memory, to be read from its beginning.
+func fileOf(data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate("stdin", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
 	}
+	f := os.NewFile(uintptr(fd), "stdin")
+	if _, err := f.Write(data); err != nil {
+		return nil, err
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return f, err
 }
 
 // explained says more of an error of skel's about standard input, where there is more to say.

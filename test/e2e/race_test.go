@@ -38,6 +38,9 @@ type halted struct {
 // halt starts a command that stops when it has made a system call for the n-th time.
 func (a attachment) halt(t testing.TB, command, call string, n int) *halted {
 	t.Helper()
+	if call == "write" {
+		n++ // the first is the copy of standard input, before anything has been looked at
+	}
 	h := &halted{t: t, log: filepath.Join(t.TempDir(), "strace"), done: make(chan netlab.Invocation, 1)}
 	strace := []string{"strace", "-f", "-qq", "-o", h.log, "-e", "trace=" + call, "-e", fmt.Sprintf("inject=%s:signal=STOP:when=%d", call, n)}
 	go func() { h.done <- a.node.RunPluginUnder(t, strace, a.environ(command), a.stdin(t)) }()
