@@ -112,7 +112,7 @@ func (n *Namespace) enter() (err error) {
 		return fmt.Errorf("enter the network namespace: %w", err)
 	}
 	n.entered = true
-	n.sock, err = openSocket()
+	n.sock, err = openSocket(patience)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -23,27 +24,37 @@ const (
 	onePart = 3 << 10
 )
 
+// patience is how long an answer is waited for. The kernel's come at once, but for those to
+// requests that wait for the lock of all network configuration (rtnl_lock).
+const patience = 30 * time.Second
+
 // socket is a route netlink socket in the network namespace that it was opened in.
 type socket struct {
-	handles map[int]*nl.SocketHandle
-	words   bool // the kernel says in words, too, why it refuses
+	handles  map[int]*nl.SocketHandle
+	words    bool // the kernel says in words, too, why it refuses
+	patience time.Duration
+	// timer closes the socket where an answer does not come. It is one for all requests: a
+	// deadline of the socket's own wakes the poller for each.
+	timer *time.Timer
 }
 
-func openSocket() (*socket, error) {
+func openSocket(patience time.Duration) (*socket, error) {
 	s, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
 	// Older kernels filter no dumps (Linux 4.20).
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return &socket{handles: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}, nil
+	timer := time.AfterFunc(patience, s.Close)
+	timer.Stop()
+	return &socket{handles: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}, patience: patience, timer: timer}, nil
 }
 
 func (s *socket) close() { s.handles[unix.NETLINK_ROUTE].Close() }
 
 // reopen begins anew with a socket on which nothing is left unread.
 func (s *socket) reopen() error {
-	fresh, err := openSocket()
+	fresh, err := openSocket(s.patience)
 	if err != nil {
 		return err
 	}
@@ -58,7 +69,15 @@ func (s *socket) execute(kind, flags uint16, payload []byte) ([][]byte, error) {
 	req := nl.NewNetlinkRequest(int(kind), int(flags))
 	req.Sockets = s.handles
 	req.AddRawData(payload)
-	return req.Execute(unix.NETLINK_ROUTE, 0)
+	s.timer.Reset(s.patience)
+	got, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	if s.timer.Stop() {
+		return got, err
+	}
+	if err != nil {
+		err = fmt.Errorf("none came within %s", s.patience)
+	}
+	return got, errors.Join(err, s.reopen())
 }
 
 // change sends a request to change something and waits for the kernel's verdict.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink/nl"
@@ -173,7 +174,7 @@ func (n *testNS) changeFor(t *testing.T, flip func(*Namespace) error, demand <-c
 	quit, result := make(chan struct{}), make(chan error)
 	go func() {
 		result <- n.do(func() error {
-			s, err := openSocket()
+			s, err := openSocket(patience)
 			if err != nil {
 				return err
 			}
@@ -384,6 +385,26 @@ func TestAskMany(t *testing.T) {
 	}
 	if got := ns.Ask(); len(got) > 0 {
 		t.Errorf("no question was answered by %v", got)
+	}
+}
+
+// TestLostAnswer waits for an answer that does not come: to a change without NLM_F_ACK there is
+// none. The socket goes on after that.
+func TestLostAnswer(t *testing.T) {
+	n := newNetns(t, twoNICs...)
+	n.enter(t)
+	s, err := openSocket(50 * time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	rule := wire.EncodeRule(fib.Rule{Family: fib.V4, Priority: 7, Action: fib.Lookup, Table: 7, Protocol: 73})
+	_, err = s.execute(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rule)
+	if err := verdict(err); !errors.Is(err, ErrNoAnswer) {
+		t.Errorf("got %v, want %v", err, ErrNoAnswer)
+	}
+	if err := s.change(unix.RTM_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_EXCL, rule); !errors.Is(err, unix.EEXIST) {
+		t.Errorf("it was carried out, and the next request says: %v", err)
 	}
 }
 

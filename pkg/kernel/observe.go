@@ -261,7 +261,7 @@ func (n *Namespace) Ask(questions ...fib.Query) []fib.Answer {
 // PolicyRouting reports whether the kernel has policy routing at all, in
 // whichever namespace the caller is.
 func PolicyRouting() error {
-	s, err := openSocket()
+	s, err := openSocket(patience)
 	if err != nil {
 		return err
 	}

@@ -197,8 +197,8 @@ func (s situation) mainChanges(d *Desired) []change.Change {
 
 // mainRemoval takes the attachment out of what decides. Its interfaces are about to go: so
 // another that yielded becomes the owner, and what they had themselves stands there as it
-// would without us. What is missing because of somebody else stays so. What cannot return is
-// tried all the same, for the kernel to say why not.
+// would without us. What is missing because of somebody else stays so. What cannot return owns
+// nothing; it is tried all the same, for the kernel to say why not.
 func (s situation) mainRemoval() []change.Change {
 	seen := s.Seen.Defaults(state.MainTable)
 	there, gone := routeSetOf(seen), takenOut(s.Input, s.states)
@@ -209,8 +209,15 @@ func (s situation) mainRemoval() []change.Change {
 			out = append(out, change.AddToMain{Route: r})
 		}
 	}
-	for _, r := range s.without(s.asleepDefaults()).Main {
+	for _, r := range s.without(nil).Main {
 		if gone.has(r) {
+			put(r)
+		}
+	}
+	asleep := s.asleepDefaults()
+	would := identities(s.without(asleep).Main)
+	for _, r := range asleep {
+		if would[r.Identity()] {
 			put(r)
 		}
 	}

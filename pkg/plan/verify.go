@@ -48,7 +48,7 @@ func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
 		case !l.Up && len(n.Tables) > 0:
 			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "up", Got: "administratively down, and without the routes of its table"})
 		}
-		if l.Idle != "" && len(n.Tables) > 0 { // and the kernel is not asked about it
+		if l.Idle != "" && len(n.Tables) > 0 && n.Role != state.Displaced { // and the kernel is not asked about it
 			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "running", Got: l.Idle})
 		}
 	}

@@ -79,7 +79,8 @@ type attached struct {
 	// rival: another NIC, which may have its table from this attachment (take), was
 	// down or lost an address.
 	rival bool
-	// muted: its NIC lost its carrier, or has another router, and CHECK may say so.
+	// muted: its NIC lost its carrier, or has another router, or main refuses something else, and
+	// CHECK may say so.
 	muted bool
 	// stale: something has happened since its ADD that the next one may see.
 	stale bool
