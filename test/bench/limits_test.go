@@ -25,18 +25,18 @@ type limit struct {
 }
 
 var limits = []limit{
-	{oneNIC, "ADD", 182, 24, 2388, 252},
-	{oneNIC, "CHECK", 128, 15, 2475, 283},
-	{oneNIC, "DEL", 165, 18, 2152, 242},
-	{dualStack, "ADD", 240, 40, 2940, 332},
-	{dualStack, "CHECK", 149, 21, 2994, 390},
-	{dualStack, "DEL", 206, 28, 2519, 298},
-	{fourthNIC, "ADD", 217, 25, 3299, 465},
-	{fourthNIC, "CHECK", 161, 15, 3402, 522},
-	{fourthNIC, "DEL", 201, 19, 2937, 399},
-	{manyAddresses, "ADD", 1578, 465, 14115, 1490},
-	{manyAddresses, "CHECK", 937, 268, 13959, 2404},
-	{manyAddresses, "DEL", 776, 208, 8343, 1134},
+	{oneNIC, "ADD", 182, 24, 2523, 268},
+	{oneNIC, "CHECK", 134, 15, 2648, 300},
+	{oneNIC, "DEL", 166, 18, 2181, 244},
+	{dualStack, "ADD", 240, 40, 3083, 338},
+	{dualStack, "CHECK", 155, 21, 3184, 397},
+	{dualStack, "DEL", 207, 28, 2550, 299},
+	{fourthNIC, "ADD", 217, 25, 3489, 459},
+	{fourthNIC, "CHECK", 167, 15, 3559, 493},
+	{fourthNIC, "DEL", 201, 19, 3007, 404},
+	{manyAddresses, "ADD", 1584, 465, 14360, 1581},
+	{manyAddresses, "CHECK", 950, 268, 14208, 2075},
+	{manyAddresses, "DEL", 784, 208, 8386, 1148},
 }
 
 // crowdLimit is how many messages one command may send in a crowded pod, and how many of them
@@ -66,8 +66,8 @@ var crowdLimits = []crowdLimit{
 	{manyRules, "DEL", 18, 0},
 }
 
-// sizeLimit is for the executable, stripped and of amd64, in KiB: 4.2 MB.
-const sizeLimit = 4140
+// sizeLimit is for the executable, stripped and of amd64, in KiB. 4.2 MB are the goal (TestBench).
+const sizeLimit = 4290
 
 // TestCounts keeps symroute from doing more than it did, where that is the same in each
 // run: system calls, netlink round trips, allocations, and the size of the executable.
