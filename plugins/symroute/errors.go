@@ -9,6 +9,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/pod"
 	"github.com/symroute/symroute/pkg/record"
 	"github.com/symroute/symroute/pkg/state"
 )
@@ -24,16 +25,6 @@ const (
 	codeState      = 105 // the pod's network is in no state to be set up
 )
 
-// errRefused is wrapped by the error for a change that the kernel refused.
-var errRefused = errors.New("the kernel refused a change")
-
-// errUnavailable is wrapped by the error of a STATUS that says no: no policy routing,
-// or dataDir cannot be written.
-var errUnavailable = errors.New("symroute cannot work on this node")
-
-// errRecord is wrapped by the error for a dataDir that takes no record.
-var errRecord = errors.New("dataDir is not usable")
-
 // cniError is an error in the runtime's form: one line, a code, and the rest.
 func cniError(err error) *types.Error {
 	if e, ok := errors.AsType[*types.Error](err); ok {
@@ -44,6 +35,9 @@ func cniError(err error) *types.Error {
 	}
 	if d, ok := errors.AsType[state.Deviations](err); ok {
 		return types.NewError(deviationCode(d.First().Kind), oneLine(err.Error()), d.Details())
+	}
+	if _, ok := errors.AsType[*pod.NetnsError](err); ok {
+		err = fmt.Errorf("CNI_NETNS: %w", err)
 	}
 	return types.NewError(codeOf(err), oneLine(err.Error()), "")
 }
@@ -60,10 +54,10 @@ func codeOf(err error) uint {
 		{kernel.ErrGone, types.ErrInvalidEnvironmentVariables},
 		{record.ErrBusy, types.ErrTryAgainLater},
 		{kernel.ErrUnsteady, types.ErrTryAgainLater},
-		{errUnavailable, types.ErrPluginNotAvailable},
-		{errRecord, types.ErrIOFailure},
+		{pod.ErrUnavailable, types.ErrPluginNotAvailable},
+		{pod.ErrRecord, types.ErrIOFailure},
 		{state.ErrUnfit, codeState},
-		{errRefused, codeRefused},
+		{pod.ErrRefused, codeRefused},
 	} {
 		if errors.Is(err, c.err) {
 			return c.code

@@ -13,6 +13,7 @@ import (
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/pod"
 	"github.com/symroute/symroute/pkg/record"
 	"github.com/symroute/symroute/pkg/state"
 )
@@ -42,15 +43,15 @@ func TestCNIError(t *testing.T) {
 			"a fault of two lines", config.Faults{{Path: "interfaces.a\nb", Problem: "is unknown"}},
 			types.Error{Code: 7, Msg: "invalid configuration: interfaces.a; b: is unknown", Details: "interfaces.a\nb: is unknown"},
 		},
-		{"host", fmt.Errorf("CNI_NETNS: %w", kernel.ErrHost), types.Error{Code: 8, Msg: "CNI_NETNS: this is the node's own network namespace"}},
-		{"no namespace", fmt.Errorf("CNI_NETNS: %w", kernel.ErrGone), types.Error{Code: 4, Msg: "CNI_NETNS: no network namespace there"}},
+		{"host", &pod.NetnsError{Err: kernel.ErrHost}, types.Error{Code: 8, Msg: "CNI_NETNS: this is the node's own network namespace"}},
+		{"no namespace", &pod.NetnsError{Err: kernel.ErrGone}, types.Error{Code: 4, Msg: "CNI_NETNS: no network namespace there"}},
 		{"busy", fmt.Errorf("%w: /run/netns/a", record.ErrBusy), types.Error{Code: 11, Msg: "another invocation holds the network namespace: /run/netns/a"}},
 		{
 			"restless", fmt.Errorf("list rules: %w", kernel.ErrUnsteady),
 			types.Error{Code: 11, Msg: "list rules: the pod's network did not stand still"},
 		},
-		{"no policy routing", fmt.Errorf("%w: x", errUnavailable), types.Error{Code: 50, Msg: "symroute cannot work on this node: x"}},
-		{"dataDir", fmt.Errorf("%w: %w", errRecord, unix.EROFS), types.Error{Code: 5, Msg: "dataDir is not usable: read-only file system"}},
+		{"no policy routing", fmt.Errorf("%w: x", pod.ErrUnavailable), types.Error{Code: 50, Msg: "symroute cannot work on this node: x"}},
+		{"dataDir", fmt.Errorf("%w: %w", pod.ErrRecord, unix.EROFS), types.Error{Code: 5, Msg: "dataDir is not usable: read-only file system"}},
 		{"asymmetric", state.Deviations{deviation(state.Asymmetric, "a")}, types.Error{Code: 100, Msg: "a: want x, got y", Details: "a: want x, got y"}},
 		{"a setting", state.Deviations{deviation(state.Setting, "a")}, types.Error{Code: 101, Msg: "a: want x, got y", Details: "a: want x, got y"}},
 		{"missing", state.Deviations{deviation(state.Missing, "a")}, types.Error{Code: 102, Msg: "a: want x, got y", Details: "a: want x, got y"}},
@@ -81,7 +82,7 @@ func TestCNIError(t *testing.T) {
 
 // The texts of these are for people and may change; the codes are documented.
 func TestCodes(t *testing.T) {
-	for code, err := range map[uint]error{codeRefused: errRefused, codeState: state.ErrUnfit} {
+	for code, err := range map[uint]error{codeRefused: pod.ErrRefused, codeState: state.ErrUnfit} {
 		if got := cniError(fmt.Errorf("%w: more", err)); got.Code != code || !strings.Contains(got.Msg, "more") {
 			t.Errorf("%v has code %d and says %q, want code %d", err, got.Code, got.Msg, code)
 		}
@@ -128,52 +129,4 @@ func TestGuarded(t *testing.T) {
 		}
 		return nil
 	})(given)
-}
-
-// What is taken back is taken back in order, and no further than to the first
-// step that may be tried again: DEL needs what was done before it.
-func TestUndoing(t *testing.T) {
-	tests := []struct {
-		name  string
-		steps []error
-		order []int
-		want  error
-	}{
-		{"nothing", nil, nil, nil},
-		{"all", []error{nil, nil, nil}, []int{2, 1, 0}, nil},
-		{"up to a failure", []error{nil, unix.EIO, nil}, []int{2, 1}, unix.EIO},
-		{"what cannot come back is let go", []error{nil, fmt.Errorf("%w: x", kernel.ErrNoReturn), nil}, []int{2, 1, 0}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var order []int
-			var u undoing
-			for i, err := range tt.steps {
-				u.push(func() error { order = append(order, i); return err })
-			}
-			if err := u.all(); !errors.Is(err, tt.want) {
-				t.Errorf("got %v, want %v", err, tt.want)
-			}
-			if diff := cmp.Diff(tt.order, order); diff != "" {
-				t.Errorf("the order of undoing (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-// Notes and errors name who they are about.
-func TestSubject(t *testing.T) {
-	key := record.Key{Network: "red", ContainerID: "c1", IfName: "net1"}
-	for arguments, want := range map[string]string{
-		"":                 "network red, net1 of container c1",
-		"IgnoreUnknown=1":  "network red, net1 of container c1",
-		"K8S_POD_NAME":     "network red, net1 of container c1",
-		"K8S_POD_NAME=web": "network red, net1 of pod /web",
-		"IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;K8S_POD_UID=7":             "network red, net1 of pod shop/web",
-		"K8S_POD_NAMESPACE=old;K8S_POD_NAME=old;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web=1;": "network red, net1 of pod shop/web=1",
-	} {
-		if got := subjectOf(&skel.CmdArgs{Args: arguments}, key); got != want {
-			t.Errorf("%q: %q, want %q", arguments, got, want)
-		}
-	}
 }

@@ -1,21 +1,18 @@
-package main
+package pod
 
 import (
 	"fmt"
-
-	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/record"
 )
 
-// gc forgets the attachments of this network that the runtime does not know any
-// more and whose namespace is gone.
-func gc(args *skel.CmdArgs) error {
-	conf, err := config.ParseTeardown(args.StdinData)
-	if err != nil || conf.ValidAttachments == nil {
-		return err
+// GC forgets the attachments of a network that the runtime does not know any more and whose namespace
+// is gone. Its error wraps ErrRecord: what could be forgotten is.
+func GC(conf *config.Teardown) error {
+	if conf.ValidAttachments == nil {
+		return nil
 	}
 	valid := map[config.Attachment]bool{}
 	for _, a := range conf.ValidAttachments {
@@ -28,7 +25,7 @@ func gc(args *skel.CmdArgs) error {
 		return kernel.Alive(a.Netns, identity, a.ContainerID)
 	}
 	if err := record.NewStore(conf.DataDir).Collect(conf.Network, keep, alive); err != nil {
-		return fmt.Errorf("%w: %w", errRecord, err)
+		return fmt.Errorf("%w: %w", ErrRecord, err)
 	}
 	return nil
 }
