@@ -71,7 +71,7 @@ func (c Call) Subject() string {
 	return fmt.Sprintf("network %s, %s of container %s", c.Key.Network, c.Key.IfName, c.Key.ContainerID)
 }
 
-func (c Call) note(format string, values ...any) {
+func (c *Call) note(format string, values ...any) {
 	if c.Note != nil {
 		c.Note(c.Subject(), fmt.Sprintf(format, values...))
 	}

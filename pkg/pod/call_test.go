@@ -27,7 +27,7 @@ func TestSubject(t *testing.T) {
 			t.Errorf("%v: a note and its subject (-want +got):\n%s", tt.pod, diff)
 		}
 	}
-	Call{}.note("nobody hears this")
+	(&Call{}).note("nobody hears this")
 }
 
 // What found a record counts: the directory that its input names may lie elsewhere for who reads it.

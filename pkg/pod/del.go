@@ -52,7 +52,7 @@ func notComplete(err error) error { return fmt.Errorf("DEL is not complete, call
 // Forget forgets the attachment of a call whose namespace is gone. What fails is a note.
 func (c Call) Forget() { c.forgetIn(record.NewStore(c.DataDir, config.DefaultDataDir)) }
 
-func (c Call) forgetIn(s record.Store) {
+func (c *Call) forgetIn(s record.Store) {
 	if err := s.RemoveEverywhere(c.Key); err != nil {
 		c.note("%v", err)
 	}
