@@ -42,7 +42,8 @@ var (
 	fromHereOn      = faultKind{name: "EPERM from here on", inject: "error=EPERM", onwards: true}
 )
 
-// faultKinds are the faults of a system call that come after others, if any.
+// faultKinds are the faults of a system call that come after others, if any. EAGAIN of a socket is
+// none: Go's poller waits for the answer then (TestLostAnswer in pkg/kernel has one that never comes).
 func faultKinds(call string, earlier []fault) []faultKind {
 	kinds := []faultKind{
 		once("EPERM"), once("ENOBUFS"), killed, once("EEXIST"), once("ENODEV"), fromHereOn, once("EINTR"), once("ENOSPC"), killedThenAgain,
@@ -50,8 +51,6 @@ func faultKinds(call string, earlier []fault) []faultKind {
 	switch call {
 	case "write", "read":
 		kinds = append(kinds, once("EIO"))
-	case "recvfrom", "recvmsg":
-		kinds = append(kinds, once("EAGAIN")) // no answer came in time
 	}
 	return slices.DeleteFunc(kinds, func(k faultKind) bool {
 		// A socket never answers by what is the kernel's word about a change: package nl does not
