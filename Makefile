@@ -23,7 +23,7 @@ help: ## 1 s | this list
 		BEGIN { printf "  %-17s %-7s %s\n", "TARGET", "TIME", "WHAT IT DOES (root: it needs network namespaces)" } \
 		/^[a-z0-9\/-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-17s %-7s %s\n", $$1, $$2, $$3 }' $(firstword $(MAKEFILE_LIST))
 
-test: test-unit test-e2e test-runtimes ## 15 min | all tests, in namespaces of their own (root)
+test: test-unit test-e2e test-runtimes ## 10 min | all tests, in namespaces of their own (root)
 
 # What is tested without the executable. The tests of test/ run the executable.
 UNIT = ./pkg/... ./plugins/... $(if $(wildcard cmd),./cmd/...)
@@ -47,7 +47,7 @@ test-faults: packages ## 10 min | faults, kills, races, random walks, with figur
 
 # KERNELS='6.1 -test.run TestX' runs one test on one kernel: see scripts/test-kernels.
 KERNELS ?=
-test-kernels: ## 30 min | tests on Debian's kernels 5.10, 6.1 and 6.12, in QEMU; KERNELS=--all: every test, hours
+test-kernels: ## 15 min | tests on Debian's kernels 5.10, 6.1 and 6.12, in QEMU; KERNELS=--all: every test, hours
 	@$(PROGRESS) scripts/install-packages guests
 	$(PROGRESS) scripts/test-kernels $(KERNELS)
 

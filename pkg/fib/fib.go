@@ -79,16 +79,21 @@ func IsEdge(subnet netip.Prefix, a netip.Addr) bool {
 	return ok && (a == network || a == broadcast)
 }
 
-// prefixText prints a prefix as iproute2 does: a host without its length, the
-// whole family as word.
-func prefixText(p netip.Prefix, whole string) string {
-	switch {
-	case !p.IsValid() || p.Bits() == 0:
-		return whole
-	case IsHost(p):
+// PrefixText prints an address as such, and a prefix with its length.
+func PrefixText(p netip.Prefix) string {
+	if IsHost(p) {
 		return p.Addr().String()
 	}
 	return p.String()
+}
+
+// prefixText prints a prefix as iproute2 does: a host without its length, the
+// whole family as word.
+func prefixText(p netip.Prefix, whole string) string {
+	if !p.IsValid() || p.Bits() == 0 {
+		return whole
+	}
+	return PrefixText(p)
 }
 
 // OffLink are addresses that are hardly ever on a link: those of documentation and

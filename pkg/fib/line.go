@@ -72,11 +72,7 @@ func (l *line) opaque(key string, o Opaque) {
 }
 
 func (l *line) prefix(p netip.Prefix) {
-	if IsHost(p) {
-		l.word(p.Addr().String())
-	} else {
-		l.word(p.String())
-	}
+	l.word(PrefixText(p))
 }
 
 // protocol writes who installed it, unless nobody says so.

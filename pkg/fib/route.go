@@ -230,3 +230,8 @@ func (h Hop) text(f Family) string {
 	}
 	return b.String()
 }
+
+// OfFamily are the routes of a family.
+func OfFamily(routes []Route, f Family) []Route {
+	return filter(routes, func(r Route) bool { return r.Family == f })
+}

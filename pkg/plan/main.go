@@ -170,7 +170,7 @@ func (s situation) isRoutedIn(index int, f fib.Family, nics []tables.NIC) bool {
 
 func hasTable(s state.State, index int, role state.Role, f fib.Family) bool {
 	return slices.ContainsFunc(s.NICs, func(n state.NIC) bool {
-		return n.Index == index && n.Role == role && slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) })
+		return n.Index == index && n.Role == role && n.IsRouted(f)
 	})
 }
 
@@ -296,7 +296,7 @@ func (s situation) rememberOutcome(m *state.Main, out maindefault.Outcome) {
 		}
 	}
 	for _, f := range fib.Families() {
-		if len(ofFamily(out.Main, f)) > 0 {
+		if len(fib.OfFamily(out.Main, f)) > 0 {
 			m.Families = append(m.Families, f)
 		}
 	}

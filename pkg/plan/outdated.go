@@ -31,17 +31,13 @@ func Outdated(in Input) state.Deviations {
 		}
 		for _, f := range fib.Families() {
 			had, wanted := following(n, f), following(now.State.NICs[i], f)
-			if hasSource(n, f) && hasSource(now.State.NICs[i], f) {
+			if n.IsRouted(f) && now.State.NICs[i].IsRouted(f) {
 				out = append(out, wantedNow(byPlace(had), wanted)...)
 				out = append(out, unwantedNow(there, had, byPlace(wanted))...)
 			}
 		}
 	}
 	return out
-}
-
-func hasSource(n state.NIC, f fib.Family) bool {
-	return slices.ContainsFunc(n.Sources(), func(x state.Source) bool { return x.Family() == f })
 }
 
 // following are the routes of a NIC's tables that follow main: how far the link reaches, what is

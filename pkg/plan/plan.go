@@ -8,8 +8,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
-	"sync"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
@@ -247,123 +245,6 @@ func absentAddresses(seen *fib.Snapshot, sources []state.Source) []string {
 	return out
 }
 
-// listed prints what may be many.
-func listed(words []string) string {
-	const most = 8
-	if len(words) <= most {
-		return strings.Join(words, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(words[:most], ", "), len(words)-most)
-}
-
-// duplicates are the addresses of a NIC that another host of the link has, too.
-func duplicates(seen *fib.Snapshot, index int) []string {
-	var out []string
-	for _, a := range seen.Addresses {
-		if a.Index == index && a.Duplicate {
-			out = append(out, a.Prefix.Addr().String())
-		}
-	}
-	return out
-}
-
-// claims are what speaks against a source: that another NIC has it, or would lose an address
-// to it.
-type claims struct {
-	situation
-	sources  map[netip.Prefix][]fib.Rule // the source rules that are not the attachment's own
-	owners   func() map[uint32]string
-	deciding func() map[netip.Prefix]map[string]bool
-}
-
-func (s situation) claims() claims {
-	c := claims{situation: s, sources: map[netip.Prefix][]fib.Rule{}, owners: sync.OnceValue(s.tableOwners), deciding: sync.OnceValue(s.deciding)}
-	for _, r := range s.Seen.Rules {
-		if state.IsSource(r) && !s.ownTables[r.Table] {
-			c.sources[r.From] = append(c.sources[r.From], r)
-		}
-	}
-	return c
-}
-
-// against refuses a source that another NIC has: a packet from it could leave by one of
-// them only.
-func (c claims) against(n tables.NIC, source state.Source) error {
-	for _, r := range c.sources[source.Prefix] {
-		owner, known := c.owners()[r.Table]
-		if !known {
-			owner = "another attachment"
-		}
-		if owner != n.Link.Name || n.Role == state.Replies {
-			return fmt.Errorf("%w: the source %s of %s belongs to %s already (rule %q)", state.ErrUnfit, prefixText(source.Prefix), n.Link.Name, owner, r)
-		}
-	}
-	if a, other, ok := c.takenAlong(n.Link.Index, source.Prefix); ok {
-		return fmt.Errorf("%w: the source %s of %s takes the address %s of %s with it",
-			state.ErrUnfit, prefixText(source.Prefix), n.Link.Name, a.Prefix.Addr(), other.Name)
-	}
-	return nil
-}
-
-// takenAlong finds an address of another NIC that a source holds and that has no source rule
-// of its own.
-func (c claims) takenAlong(index int, source netip.Prefix) (fib.Address, fib.Link, bool) {
-	for _, a := range c.Seen.Addresses {
-		if a.Index == index || !source.Contains(a.Prefix.Addr()) {
-			continue
-		}
-		other, ok := c.Seen.LinkAt(a.Index)
-		meant := other.Loopback || fib.IsHost(source) && lvs.Silent(other) // a VIP, by its own name
-		if !ok || meant {
-			continue
-		}
-		if !c.deciding()[fib.Host(a.Prefix.Addr())][other.Name] {
-			return a, other, true
-		}
-	}
-	return fib.Address{}, fib.Link{}, false
-}
-
-// deciding are the NICs whose source rules decide for a source. Those of an address come before
-// those of any prefix.
-func (s situation) deciding() map[netip.Prefix]map[string]bool {
-	owners := s.tableOwners()
-	out := map[netip.Prefix]map[string]bool{}
-	for _, r := range s.Seen.Rules {
-		if !state.IsSource(r) {
-			continue
-		}
-		if out[r.From] == nil {
-			out[r.From] = map[string]bool{}
-		}
-		out[r.From][owners[r.Table]] = true
-	}
-	return out
-}
-
-// tableOwners names the NICs that source tables are for, by their records, else by the rules
-// for sockets bound to them.
-func (s situation) tableOwners() map[uint32]string {
-	owners := map[uint32]string{}
-	for _, o := range s.otherStates() {
-		for _, n := range o.NICs {
-			name := n.Name
-			if l, there := s.Seen.LinkAt(n.Index); there {
-				name = l.Name
-			}
-			for _, t := range n.Tables {
-				owners[t.Number] = name
-			}
-		}
-	}
-	for _, r := range s.Seen.Rules {
-		if _, known := owners[r.Table]; !known && state.IsBound(r) {
-			owners[r.Table] = r.OIF
-		}
-	}
-	return owners
-}
-
 // localFirst makes sure that packets to the pod's own addresses are seen as such before our
 // rules are asked.
 func (s situation) localFirst(ours []fib.Rule) error {
@@ -385,40 +266,6 @@ func localAhead(seen *fib.Snapshot, f fib.Family, priority uint32) bool {
 		return r.Family == f && r.Plain() && !r.From.IsValid() && !r.To.IsValid() && r.IIF == "" && r.OIF == "" &&
 			r.Action == fib.Lookup && r.Table == state.LocalTable && r.Priority < priority
 	})
-}
-
-// gatewayNotes tells of the attachment's NICs for which no gateway of a family is known.
-func gatewayNotes(nics []tables.NIC) []string {
-	var notes []string
-	for _, n := range nics {
-		for _, f := range fib.Families() {
-			has := func(is func(state.Source) bool) bool {
-				return slices.ContainsFunc(n.Sources, func(x state.Source) bool { return x.Family() == f && is(x) })
-			}
-			if n.Role == state.Attached && has(func(state.Source) bool { return true }) && !has(func(x state.Source) bool { return len(x.Exit) > 0 }) {
-				notes = append(notes, fmt.Sprintf("no %s gateway of %s is known: what its addresses send reaches no further than its own subnets; "+
-					"name one in \"gateways\", or ADD again when main has a default by %s", f, n.Link.Name, n.Link.Name))
-			}
-		}
-	}
-	return notes
-}
-
-// linkNotes tells of the NICs that nothing passes now, which is no reason for ADD to fail.
-func linkNotes(seen *fib.Snapshot, nics []tables.NIC) []string {
-	var notes []string
-	for _, n := range nics {
-		for _, a := range duplicates(seen, n.Link.Index) {
-			notes = append(notes, fmt.Sprintf("the address %s of %s is of no use: another host has it, too (duplicate address detection)", a, n.Link.Name))
-		}
-		switch {
-		case n.Role == state.Displaced && !n.Link.Up:
-			notes = append(notes, fmt.Sprintf("%s is down: its source table stays empty until ADD is repeated with it up", n.Link.Name))
-		case n.Link.Idle != "" && len(n.Tables) > 0:
-			notes = append(notes, fmt.Sprintf("%s does not run (%s): all is set up for when it does; the kernel was not asked about it", n.Link.Name, n.Link.Idle))
-		}
-	}
-	return notes
 }
 
 // remembered is the wishes for settings with what has to be put back.
@@ -465,16 +312,4 @@ func Tables(in Input) []uint32 {
 	}
 	slices.Sort(out)
 	return slices.Compact(slices.DeleteFunc(out, state.Reserved))
-}
-
-// prefixText prints an address as such, and a prefix with its length.
-func prefixText(p netip.Prefix) string {
-	if fib.IsHost(p) {
-		return p.Addr().String()
-	}
-	return p.String()
-}
-
-func ofFamily(routes []fib.Route, f fib.Family) []fib.Route {
-	return slices.DeleteFunc(slices.Clone(routes), func(r fib.Route) bool { return r.Family != f })
 }

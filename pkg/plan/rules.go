@@ -2,7 +2,6 @@ package plan
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
@@ -93,7 +92,7 @@ func (b ruleBuilder) boundFamilies() []fib.Family {
 	}
 	var out []fib.Family
 	for _, f := range fib.Families() {
-		if slices.ContainsFunc(b.nic.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) }) {
+		if b.nic.IsRouted(f) {
 			out = append(out, f)
 		}
 	}

@@ -100,7 +100,7 @@ func (v shadows) of(source state.Source, table state.Table, nic int) state.Devia
 		}
 		out = append(out, state.Deviation{
 			Kind: state.Foreign,
-			What: fmt.Sprintf("traffic from %s", prefixText(source.Prefix)),
+			What: fmt.Sprintf("traffic from %s", fib.PrefixText(source.Prefix)),
 			Want: fmt.Sprintf("the rule %q to decide", v.in.Seen.Rules[own]), Got: "an earlier rule that decides before it",
 			Decides: by,
 		})

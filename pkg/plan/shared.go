@@ -115,7 +115,7 @@ func routedNICs(states []state.State, f fib.Family) map[int]bool {
 	out := map[int]bool{}
 	for _, s := range states {
 		for _, n := range s.NICs {
-			if n.Role != state.Replies && slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) }) {
+			if n.Role != state.Replies && n.IsRouted(f) {
 				out[n.Index] = true
 			}
 		}

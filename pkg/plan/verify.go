@@ -122,7 +122,7 @@ func verifyClaims(now situation) state.Deviations {
 		for _, source := range n.Sources() {
 			if a, other, ok := claims.takenAlong(n.Index, source.Prefix); ok {
 				out = append(out, state.Deviation{
-					Kind: state.Foreign, What: fmt.Sprintf("the source %s of %s", prefixText(source.Prefix), n.Name),
+					Kind: state.Foreign, What: fmt.Sprintf("the source %s of %s", fib.PrefixText(source.Prefix), n.Name),
 					Want: "addresses of " + n.Name + " alone, or of NICs with sources of their own",
 					Got:  fmt.Sprintf("the address %s of %s", a.Prefix.Addr(), other.Name),
 				})
@@ -248,7 +248,7 @@ func verifyMain(seen *fib.Snapshot, s state.State) state.Deviations {
 	}
 	var out state.Deviations
 	for _, f := range s.Main.Families {
-		if len(ofFamily(seen.Defaults(state.MainTable), f)) == 0 {
+		if len(fib.OfFamily(seen.Defaults(state.MainTable), f)) == 0 {
 			out = append(out, state.Deviation{Kind: state.Missing, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
 		}
 	}

@@ -62,11 +62,6 @@ func (s Step) Priority(prefixBits, addressBits int) uint32 {
 	return sourceSteps + stepWidth*uint32(addressBits-prefixBits) + uint32(s)
 }
 
-// IsStep reports whether a priority is one of this step, for whichever prefix length.
-func (s Step) IsStep(priority uint32) bool {
-	return priority >= sourceSteps && priority < BoundPriority && (priority-sourceSteps)%stepWidth == uint32(s)
-}
-
 // Reserved reports whether a table number is the kernel's.
 func Reserved(table uint32) bool {
 	return table == unix.RT_TABLE_UNSPEC || (table >= unix.RT_TABLE_DEFAULT && table <= unix.RT_TABLE_LOCAL)

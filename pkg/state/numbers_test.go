@@ -20,18 +20,6 @@ func TestSteps(t *testing.T) {
 					t.Errorf("%s: step %d of a /%d is at %d, behind %d", f, step, bits, priority, last)
 				}
 				last = priority
-				for _, other := range steps {
-					if other.IsStep(priority) != (other == step) {
-						t.Errorf("%s: step %d of a /%d at %d: IsStep of %d is %t", f, step, bits, priority, other, other.IsStep(priority))
-					}
-				}
-			}
-		}
-	}
-	for _, priority := range []uint32{32765, state.Anchor, state.Anchor + 1, state.BoundPriority + 2, state.GuardPriority} {
-		for _, step := range steps {
-			if step.IsStep(priority) {
-				t.Errorf("%d is no step, and of %d it is", priority, step)
 			}
 		}
 	}

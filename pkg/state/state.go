@@ -95,6 +95,11 @@ func (n NIC) Has(source netip.Prefix) bool {
 	})
 }
 
+// IsRouted reports whether the NIC has sources of a family, and so a table.
+func (n NIC) IsRouted(f fib.Family) bool {
+	return slices.ContainsFunc(n.Tables, func(t Table) bool { return slices.Contains(t.Families(), f) })
+}
+
 // Families lists the families that the table has sources of.
 func (t Table) Families() []fib.Family {
 	var out []fib.Family

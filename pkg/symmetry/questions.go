@@ -51,7 +51,7 @@ func questions(cfg *config.Config, seen *fib.Snapshot, s state.State, others []s
 			continue // nothing comes or leaves by it
 		}
 		for _, f := range fib.Families() {
-			if !slices.ContainsFunc(n.Tables, func(t state.Table) bool { return slices.Contains(t.Families(), f) }) {
+			if !n.IsRouted(f) {
 				continue
 			}
 			a := asker{kinds: &kinds, cfg: cfg, seen: seen, nic: n, link: l, family: f, most: most, present: present, edges: edges}

@@ -190,7 +190,7 @@ func (p Pod) missingGateways(nics ...NIC) config.Faults {
 		for _, s := range n.Sources {
 			if p.Config.RequireGateway && len(s.Exit) == 0 {
 				out = append(out, config.Fault{Path: "requireGateway", Problem: fmt.Sprintf(
-					"the source %s of %s has no gateway: name one in gateways, or let the IPAM plugin return one", prefixText(s.Prefix), n.Link.Name)})
+					"the source %s of %s has no gateway: name one in gateways, or let the IPAM plugin return one", fib.PrefixText(s.Prefix), n.Link.Name)})
 			}
 		}
 	}

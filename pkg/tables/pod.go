@@ -82,15 +82,3 @@ func (p Pod) Default(n NIC, f fib.Family) (fib.Route, bool) {
 	}
 	return fib.Route{}, false
 }
-
-// prefixText prints an address as such, and a prefix with its length.
-func prefixText(p netip.Prefix) string {
-	if fib.IsHost(p) {
-		return p.Addr().String()
-	}
-	return p.String()
-}
-
-func ofFamily(routes []fib.Route, f fib.Family) []fib.Route {
-	return slices.DeleteFunc(slices.Clone(routes), func(r fib.Route) bool { return r.Family != f })
-}

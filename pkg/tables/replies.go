@@ -37,7 +37,7 @@ func (p Pod) replyExit(n NIC, f fib.Family) []fib.Hop {
 func (p Pod) routesOf(n NIC, f fib.Family) []fib.Route {
 	var best []fib.Route
 	for _, table := range ReplyTables(p.Others, n.Link.Index) {
-		routes := ofFamily(p.Seen.Table(table), f)
+		routes := fib.OfFamily(p.Seen.Table(table), f)
 		if slices.ContainsFunc(routes, fib.Route.IsDefault) {
 			return routes
 		}
