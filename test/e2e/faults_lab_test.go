@@ -129,7 +129,11 @@ func (l *faultLab) wayBack() (end fault, places map[string]span) {
 	result = slices.IndexFunc(lines, toStdout.MatchString)
 	there, places := count(lines[:result+1]), count(lines)
 	for call, all := range places {
-		places[call] = span{there[call].last + 1, all.last}
+		first := there[call].last + 1
+		if call == end.call {
+			first = max(first, end.place+1) // the result may be another thread's this time
+		}
+		places[call] = span{first, all.last}
 	}
 	return end, places
 }
