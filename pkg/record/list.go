@@ -1,0 +1,39 @@
+package record
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+)
+
+// Remembered is an attachment with the namespace that it was remembered in.
+type Remembered struct {
+	Attachment
+	// Namespace is the identity of the network namespace (kernel.Namespace.Identity).
+	Namespace string
+}
+
+// List reads the records of all namespaces, in the order of their names. Of what is not usable it
+// returns why (ErrNotUsable, joined), beside all others; any other error is the system's.
+func (s Store) List() ([]Remembered, error) {
+	namespaces, err := s.namespaces()
+	if err != nil {
+		return nil, err
+	}
+	var all []Remembered
+	var faults []error
+	for _, ns := range slices.Sorted(slices.Values(namespaces)) {
+		attachments, err := s.Load(ns)
+		if err != nil && !errors.Is(err, ErrNotUsable) {
+			return nil, err
+		}
+		faults = append(faults, err)
+		slices.SortFunc(attachments, func(a, b Attachment) int {
+			return cmp.Or(cmp.Compare(a.IfName, b.IfName), cmp.Compare(a.Network, b.Network), cmp.Compare(a.ContainerID, b.ContainerID))
+		})
+		for _, a := range attachments {
+			all = append(all, Remembered{a, ns})
+		}
+	}
+	return all, errors.Join(faults...)
+}
