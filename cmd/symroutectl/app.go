@@ -100,7 +100,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"see", "See:", func(a *app) []*cobra.Command {
-			return []*cobra.Command{a.list()}
+			return []*cobra.Command{a.list(), a.explain()}
 		}},
 		{"check", "Check and repair:", func(*app) []*cobra.Command {
 			return nil

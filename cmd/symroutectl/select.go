@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -73,11 +74,17 @@ func (a *app) pod(args []string) (node.Pod, []string, error) {
 	case s.containerID != "":
 		p, err := node.OfContainer(a.pods(), s.containerID)
 		return p, args, err
-	case len(args) == 0:
+	case len(args) == 0 || isAddress(args[0]):
 		return node.Pod{}, nil, errNoSelection
 	}
 	p, err := node.Named(a.pods(), args[0], s.namespace)
 	return p, args[1:], err
+}
+
+// isAddress says whether an argument is what another one was meant to be.
+func isAddress(arg string) bool {
+	_, err := netip.ParseAddr(arg)
+	return err == nil
 }
 
 // selected are the pods of a command that takes several: the one that is named, or all that symroute
@@ -99,7 +106,7 @@ func (a *app) selected(args []string) ([]node.Pod, error) {
 	}
 	var out []node.Pod
 	for _, p := range a.pods() {
-		if len(p.Attachments) > 0 && (s.namespace == "" || p.Pod.Namespace == s.namespace) {
+		if len(p.Attachments) > 0 && (s.namespace == "" || p.Kubernetes.Namespace == s.namespace) {
 			out = append(out, p)
 		}
 	}

@@ -33,7 +33,8 @@ func Default() Node {
 
 // Pod is a network namespace with what is known of it.
 type Pod struct {
-	record.Pod  // as Kubernetes names it; empty: nobody told
+	// Kubernetes is how Kubernetes names it; empty: nobody told.
+	Kubernetes  record.Pod
 	ContainerID string
 	// Netns is the path of the network namespace.
 	Netns string
@@ -52,8 +53,8 @@ type Attachment struct {
 // String names the pod, as well as it can be.
 func (p Pod) String() string {
 	switch {
-	case p.Name != "":
-		return p.Pod.Namespace + "/" + p.Name
+	case p.Kubernetes.Name != "":
+		return p.Kubernetes.Namespace + "/" + p.Kubernetes.Name
 	case p.ContainerID != "":
 		return "container " + p.ContainerID
 	}
@@ -89,7 +90,7 @@ func (n Node) Pods() ([]Pod, error) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Pod) int {
-		return cmp.Or(cmp.Compare(a.Pod.Namespace, b.Pod.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ContainerID, b.ContainerID))
+		return cmp.Or(cmp.Compare(a.Kubernetes.Namespace, b.Kubernetes.Namespace), cmp.Compare(a.Kubernetes.Name, b.Kubernetes.Name), cmp.Compare(a.ContainerID, b.ContainerID))
 	})
 	return all, errors.Join(err, cacheErr)
 }
@@ -110,8 +111,8 @@ func (n Node) remembered() ([]Pod, error) {
 				pods = append(pods, Pod{ContainerID: a.ContainerID, Netns: a.Netns, Identity: a.Namespace})
 			}
 			p := &pods[i]
-			if p.Name == "" {
-				p.Pod = a.Pod
+			if p.Kubernetes.Name == "" {
+				p.Kubernetes = a.Pod
 			}
 			p.Attachments = append(p.Attachments, Attachment{a.Attachment, dir})
 		}
@@ -138,9 +139,9 @@ func (n Node) cached() ([]Pod, error) {
 		for _, arg := range a.CniArgs {
 			switch arg[0] {
 			case "K8S_POD_NAMESPACE":
-				p.Pod.Namespace = arg[1]
+				p.Kubernetes.Namespace = arg[1]
 			case "K8S_POD_NAME":
-				p.Name = arg[1]
+				p.Kubernetes.Name = arg[1]
 			}
 		}
 		pods = append(pods, p)
@@ -159,7 +160,7 @@ func Named(pods []Pod, name, namespace string) (Pod, error) {
 	}
 	var found []Pod
 	for _, p := range pods {
-		if p.Name == name && (namespace == "" || p.Pod.Namespace == namespace) {
+		if p.Kubernetes.Name == name && (namespace == "" || p.Kubernetes.Namespace == namespace) {
 			found = append(found, p)
 		}
 	}

@@ -3,6 +3,7 @@ package ctl
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -82,6 +83,19 @@ func (l *lab) plug(t *testing.T, i int, n nic) {
 	gateway.StatefulFirewall(t, "wan")
 }
 
+// condition is what a script can ask of the machine: [link:KIND], whether there are devices of a kind.
+func (l *lab) condition(text string) (bool, error) {
+	kind, ok := strings.CutPrefix(text, "link:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", text)
+	}
+	if _, err := l.node.Command("", "ip", "link", "add", "probe", "type", kind); err != nil {
+		return false, nil //nolint:nilerr // that is the answer
+	}
+	_, err := l.node.Command("", "ip", "link", "del", "probe")
+	return true, err
+}
+
 // commands are what scripts have beside those of testscript.
 func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, bool, []string) {
 	within := func(ns *netlab.NS) func(*testscript.TestScript, bool, []string) {
@@ -99,6 +113,7 @@ func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, boo
 		"detach":      func(ts *testscript.TestScript, neg bool, args []string) { l.detach(t, ts, neg, args) },
 		"serve":       func(ts *testscript.TestScript, _ bool, args []string) { l.serve(t, ts, args) },
 		"talk":        l.talk,
+		"lottery":     l.lottery,
 	}
 }
 
@@ -237,6 +252,36 @@ func (l *lab) talk(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%v does not answer: %v", remote, err)
 	case err == nil && neg:
 		ts.Fatalf("%v answers", remote)
+	}
+}
+
+// lottery lets the client talk to a server of the pod many times, and wants some of the conversations to happen and some
+// not: lottery ADDRESS:PORT. That all go one way by chance is as good as impossible.
+func (l *lab) lottery(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: lottery ADDRESS:PORT")
+	}
+	const tries = 24
+	remote := addrPort(ts, args[0])
+	client := netlab.Client{NS: l.client, Source: client4, Timeout: unanswered}
+	if remote.Addr().Is6() {
+		client.Source = client6
+	}
+	answers := make(chan error, tries)
+	for range tries {
+		go func() {
+			_, err := client.Talk(remote)
+			answers <- err
+		}()
+	}
+	dead := 0
+	for range tries {
+		if err := <-answers; err != nil {
+			dead++
+		}
+	}
+	if dead == 0 || dead == tries {
+		ts.Fatalf("%d of %d conversations did not happen", dead, tries)
 	}
 }
 

@@ -59,6 +59,7 @@ func runScript(t *testing.T, file string) {
 			return nil
 		},
 		Cmds:                l.commands(t),
+		Condition:           l.condition,
 		RequireUniqueNames:  true,
 		RequireExplicitExec: false,
 	}
