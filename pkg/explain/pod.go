@@ -62,8 +62,15 @@ func (p *Pod) ways(table uint32) *fib.Ways {
 	return p.tables[table]
 }
 
-// Symmetric says whether symroute has given an address a table of its own.
-func (p *Pod) Symmetric(a netip.Addr) bool {
+// isManaged says whether symroute has rules for an address.
+func (p *Pod) isManaged(a netip.Addr) bool {
+	return slices.ContainsFunc(p.Seen.Rules, func(r fib.Rule) bool {
+		return r.Protocol == state.Protocol && !state.IsGuard(r) && r.From.Contains(a)
+	})
+}
+
+// hasTable says whether a rule of symroute's leads an address to a table.
+func (p *Pod) hasTable(a netip.Addr) bool {
 	return slices.ContainsFunc(p.Seen.Rules, func(r fib.Rule) bool { return state.IsSource(r) && r.From.Contains(a) })
 }
 

@@ -51,6 +51,11 @@ func (c conn) what() string {
 // refused says why the kernel sends nothing.
 func (p *Pod) refused(c conn, w way, answer fib.Answer) Problem {
 	switch {
+	case w.ours() && w.rule.Action == fib.Unreachable && !p.hasTable(c.local):
+		return Problem{
+			fmt.Sprintf("%s to %s is refused by symroute's rule %q: the rule that leads %s to its table is missing.", c.what(), c.remote, w.text(), c.local),
+			p.makeSymmetric(c),
+		}
 	case w.ours() && w.rule.Action == fib.Unreachable:
 		return Problem{
 			fmt.Sprintf("%s to %s is refused by symroute's rule %q: the table of %s has no route there, so that nothing leaves by another NIC.",
@@ -138,8 +143,8 @@ func (p *Pod) isStolen(r fib.Route, c conn) bool {
 
 // makeSymmetric says how a NIC gets a way of its own.
 func (p *Pod) makeSymmetric(c conn) string {
-	if p.Symmetric(c.local) {
-		return "symroute has given " + c.local.String() + " a table; what it lacks says symroutectl check, and symroutectl repair puts it back."
+	if p.isManaged(c.local) {
+		return fmt.Sprintf("Put back what symroute gave %s: symroutectl check says what is missing, symroutectl repair puts it back (or ADD again).", c.local)
 	}
 	return fmt.Sprintf("Chain symroute to the network of %s. By hand: ip %sroute add default via GATEWAY dev %s table 100, and ip %srule add from %s lookup 100.",
 		c.nic.Name, dash(c.family()), c.nic.Name, dash(c.family()), c.local)
