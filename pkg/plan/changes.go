@@ -7,6 +7,7 @@ import (
 	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/rules"
 	"github.com/symroute/symroute/pkg/settings"
 	"github.com/symroute/symroute/pkg/state"
 )
@@ -17,22 +18,22 @@ import (
 func Changes(in Input, d *Desired) []change.Change {
 	now := situationOf(in)
 	pod := now.pod()
-	seen := setOf(in.Seen.Rules)
-	together := fallbacks(in.Seen, append(in.otherStates(), d.State), nil, d.main)
+	seen := rules.Set(in.Seen.Rules)
+	together := rules.Fallbacks(in.Seen, append(in.otherStates(), d.State), nil, d.main)
 	stale, removed := now.staleRules(d.State.Rules)
 	return slices.Concat(
 		d.server.Made(pod),
-		missing(seen, anchors(d.State.Rules)),
+		rules.Missing(seen, rules.Anchors(d.State.Rules)),
 		now.routeChanges(d),
-		missing(seen, d.State.Rules),
-		missing(seen, together),
+		rules.Missing(seen, d.State.Rules),
+		rules.Missing(seen, together),
 		now.mainChanges(d),
 		settings.Changes(pod.WithTunnels(), d.State.Settings, memories(now.states), record.Settings(in.Others)),
 		d.server.Changes(pod), // when no NIC answers for the VIPs any more
-		staleFallbacks(in.Seen, together, now.knownTables(d.State)),
+		rules.StaleFallbacks(in.Seen, together, now.knownTables(d.State)),
 		stale,
 		now.staleRoutes(d),
-		staleAnchors(in.Seen, d.State.Rules, removed),
+		rules.StaleAnchors(in.Seen, d.State.Rules, removed),
 	)
 }
 
@@ -42,24 +43,24 @@ func Changes(in Input, d *Desired) []change.Change {
 func Removal(in Input) []change.Change {
 	now := situationOf(in)
 	pod := now.pod()
-	together := fallbacks(in.Seen, in.otherStates(), now.states, now.without(nil))
+	together := rules.Fallbacks(in.Seen, in.otherStates(), now.states, now.without(nil))
 	stale, removed := now.staleRules(nil)
 	return slices.Concat(
 		pod.RemoveVIPs(nil), // before any NIC could answer for them again
 		settings.Removal(in.Seen, memories(now.states), record.Settings(in.Others)),
 		pod.RemoveTunnels(nil),
 		now.mainRemoval(),
-		missing(setOf(in.Seen.Rules), together),
-		staleFallbacks(in.Seen, together, now.knownTables(state.State{})),
+		rules.Missing(rules.Set(in.Seen.Rules), together),
+		rules.StaleFallbacks(in.Seen, together, now.knownTables(state.State{})),
 		stale,
 		now.staleRoutes(&Desired{}),
-		staleAnchors(in.Seen, nil, removed),
+		rules.StaleAnchors(in.Seen, nil, removed),
 	)
 }
 
 // knownTables are the source tables of all attachments.
 func (s situation) knownTables(mine state.State) map[uint32]bool {
-	return tablesOf(slices.Concat(s.states, []state.State{mine}, s.everyOtherState()))
+	return state.Tables(slices.Concat(s.states, []state.State{mine}, s.everyOtherState()))
 }
 
 // staleRules removes what the attachment had and is not wanted any more, the decision rules
@@ -72,7 +73,7 @@ func (s situation) staleRules(wanted []fib.Rule) (out []change.Change, removed m
 			theirs[r] = true
 		}
 	}
-	stays, copies := setOf(wanted), map[fib.Rule]int{}
+	stays, copies := rules.Set(wanted), map[fib.Rule]int{}
 	for _, r := range s.Seen.Rules {
 		copies[r]++
 	}
@@ -108,7 +109,7 @@ func (s situation) staleRules(wanted []fib.Rule) (out []change.Change, removed m
 
 // ownRoutes are the routes of ours in the attachment's tables.
 func (s situation) ownRoutes(left []fib.Route) []fib.Route {
-	others := tablesOf(s.everyOtherState())
+	others := state.Tables(s.everyOtherState())
 	own := slices.Clone(left)
 	for _, r := range s.Seen.Routes {
 		if r.Protocol == state.Protocol && s.ownTables[r.Table] && !others[r.Table] && !state.Reserved(r.Table) {

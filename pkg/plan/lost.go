@@ -41,7 +41,7 @@ type recovery struct {
 }
 
 func (r *recovery) findTables(routes []fib.Route) {
-	claimed := tablesOf(r.in.everyOtherState())
+	claimed := state.Tables(r.in.everyOtherState())
 	r.tables, r.sources = map[uint32]bool{}, map[netip.Prefix]bool{}
 	add := func(table uint32) {
 		if !state.Reserved(table) && !claimed[table] {

@@ -22,10 +22,10 @@ func (s situation) notesOnNode(st state.State) []string {
 	}
 	done := map[asked]bool{}
 	all := append(s.otherStates(), st)
-	sources := sourcesOf(all)
+	sources := state.Sources(all)
 	routed := map[fib.Family]map[int]bool{}
 	for _, f := range fib.Families() {
-		routed[f] = routedNICs(all, f)
+		routed[f] = state.RoutedNICs(all, f)
 	}
 	var notes []string
 	for _, a := range s.Seen.Addresses {

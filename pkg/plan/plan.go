@@ -14,6 +14,7 @@ import (
 	"github.com/symroute/symroute/pkg/lvs"
 	"github.com/symroute/symroute/pkg/maindefault"
 	"github.com/symroute/symroute/pkg/record"
+	"github.com/symroute/symroute/pkg/rules"
 	"github.com/symroute/symroute/pkg/settings"
 	"github.com/symroute/symroute/pkg/state"
 	"github.com/symroute/symroute/pkg/tables"
@@ -68,7 +69,7 @@ func situationOf(in Input) situation {
 	if in.Mine != nil {
 		s.states = in.Mine.States()
 	}
-	s.ownTables = tablesOf(s.states)
+	s.ownTables = state.Tables(s.states)
 	s.defaults = knownDefaults(in, s.states, true)
 	if in.Config != nil { // DEL puts back all that ADD took out
 		s.defaults = withoutReplaced(in, s.states, s.defaults)
@@ -161,7 +162,7 @@ func (s situation) build(links []fib.Link, server *lvs.Server, found *config.Fin
 			Index: n.Link.Index, Name: n.Link.Name, Role: n.Role, Guarded: s.wasGuarded(n.Link.Index), Tables: n.Tables,
 		})
 	}
-	d.State.Rules = rules(s.Config, d.State.NICs)
+	d.State.Rules = rules.Of(s.Config, d.State.NICs)
 	found.Add(s.localFirst(d.State.Rules))
 	d.State.Settings = s.remembered(wishes)
 	d.Notes = slices.Concat(server.Notes(), s.notesOnMain(d.State.Main, d.main), notesOnSettings(s.Seen, d.State),
@@ -245,6 +246,24 @@ func absentAddresses(seen *fib.Snapshot, sources []state.Source) []string {
 	return out
 }
 
+// wasGuarded reports whether the addresses of a NIC were kept from the fallbacks before ADD.
+func (s situation) wasGuarded(index int) bool {
+	for _, st := range s.states {
+		for _, n := range st.NICs {
+			if n.Index == index {
+				return n.Guarded
+			}
+		}
+	}
+	own := map[netip.Prefix]bool{}
+	for _, a := range s.Seen.Addresses {
+		if a.Index == index {
+			own[fib.Host(a.Prefix.Addr())] = true
+		}
+	}
+	return slices.ContainsFunc(s.Seen.Rules, func(r fib.Rule) bool { return state.IsGuard(r) && own[r.From] })
+}
+
 // localFirst makes sure that packets to the pod's own addresses are seen as such before our
 // rules are asked.
 func (s situation) localFirst(ours []fib.Rule) error {
@@ -253,19 +272,12 @@ func (s situation) localFirst(ours []fib.Rule) error {
 		if i < 0 {
 			continue
 		}
-		if !localAhead(s.Seen, f, ours[i].Priority) {
+		if !rules.LocalFirst(s.Seen, f, ours[i].Priority) {
 			return fmt.Errorf("%w: no %s rule \"from all lookup local\" stands before priority %d: ours would send the pod's own traffic out",
 				state.ErrUnfit, f, ours[i].Priority)
 		}
 	}
 	return nil
-}
-
-func localAhead(seen *fib.Snapshot, f fib.Family, priority uint32) bool {
-	return slices.ContainsFunc(seen.Rules, func(r fib.Rule) bool {
-		return r.Family == f && r.Plain() && !r.From.IsValid() && !r.To.IsValid() && r.IIF == "" && r.OIF == "" &&
-			r.Action == fib.Lookup && r.Table == state.LocalTable && r.Priority < priority
-	})
 }
 
 // remembered is the wishes for settings with what has to be put back.
@@ -287,23 +299,12 @@ func memories(states []state.State) []settings.Memories {
 	return out
 }
 
-// tablesOf are the tables of all states.
-func tablesOf(states []state.State) map[uint32]bool {
-	out := map[uint32]bool{}
-	for _, s := range states {
-		for _, table := range s.Tables() {
-			out[table] = true
-		}
-	}
-	return out
-}
-
 // Tables lists the source tables for the observer to read: those that the attachment has, and
 // those of the NIC that replies leave by.
 func Tables(in Input) []uint32 {
 	var out []uint32
 	if in.Mine != nil {
-		out = slices.Collect(maps.Keys(tablesOf(in.Mine.States())))
+		out = slices.Collect(maps.Keys(state.Tables(in.Mine.States())))
 	}
 	if in.Config != nil && in.Config.LVS != nil && in.Config.LVS.ReplyBy != "" {
 		if l, ok := in.Seen.Link(in.Config.LVS.ReplyBy); ok {

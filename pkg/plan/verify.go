@@ -10,6 +10,7 @@ import (
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/lvs"
 	"github.com/symroute/symroute/pkg/maindefault"
+	"github.com/symroute/symroute/pkg/rules"
 	"github.com/symroute/symroute/pkg/settings"
 	"github.com/symroute/symroute/pkg/state"
 )
@@ -24,7 +25,7 @@ func Verify(in Input) state.Deviations {
 		verifyLinks(in.Seen, s),
 		verifyAddresses(in.Seen, s),
 		verifyRules(in.Seen, s),
-		verifyShadows(in, s),
+		rules.Shadows(in.Seen, in.Routes, s),
 		verifyClaims(now),
 		verifyTogether(in, s),
 		verifyRoutes(in.Seen, withoutGone(in.Seen, s)),
@@ -54,7 +55,7 @@ func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
 	}
 	for _, f := range fib.Families() {
 		i := slices.IndexFunc(s.Rules, func(r fib.Rule) bool { return r.Family == f && state.IsDecision(r) })
-		if i >= 0 && !localAhead(seen, f, s.Rules[i].Priority) {
+		if i >= 0 && !rules.LocalFirst(seen, f, s.Rules[i].Priority) {
 			out = append(out, state.Deviation{
 				Kind: state.Foreign, What: fmt.Sprintf("the %s rule \"from all lookup local\"", f),
 				Want: fmt.Sprintf("before priority %d", s.Rules[i].Priority), Got: "none: our rules send the pod's own traffic out",
@@ -95,7 +96,7 @@ func verifyRules(seen *fib.Snapshot, s state.State) state.Deviations {
 		times[r]++
 	}
 	twins := twinsOf(seen.Rules)
-	for _, want := range append(anchors(s.Rules), s.Rules...) {
+	for _, want := range append(rules.Anchors(s.Rules), s.Rules...) {
 		what := fmt.Sprintf("%s rule %q", want.Family, want)
 		for _, r := range twins[alone(want)] {
 			out = append(out, state.Deviation{Kind: state.Foreign, What: what, Want: "ours alone", Got: "a twin under another protocol", Decides: fmt.Sprintf("the rule %q", r)})
@@ -196,7 +197,7 @@ func together(in Input) []fib.Rule {
 			defaults = append(defaults, s.Main.Made...)
 		}
 	}
-	return fallbacks(in.Seen, all, nil, maindefault.Decide(defaults, nicsOf(in.Seen, all, nil)))
+	return rules.Fallbacks(in.Seen, all, nil, maindefault.Decide(defaults, nicsOf(in.Seen, all, nil)))
 }
 
 // withoutGone is a state without the displaced NICs that are gone, whose routes went with them.
@@ -222,7 +223,7 @@ func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
 		}
 		out = append(out, dev)
 	}
-	tables := tablesOf([]state.State{s})
+	tables := state.Tables([]state.State{s})
 	for _, r := range seen.Routes {
 		if tables[r.Table] && !slices.ContainsFunc(wanted[r.Place()], func(want fib.Route) bool { return asAdded(want, r) }) {
 			out = append(out, state.Deviation{Kind: state.Foreign, What: "the table " + fib.TableText(r.Table), Want: "our routes alone", Got: fmt.Sprintf("the route %q", r)})
@@ -339,7 +340,7 @@ func Warnings(in Input) []string {
 			out = append(out, fmt.Sprintf("no source covers the address %s of %s: its traffic goes by the main table; list it, or its prefix, in \"sources\"", ip, n.Name))
 		}
 	}
-	seen := setOf(in.Seen.Rules)
+	seen := rules.Set(in.Seen.Rules)
 	for _, r := range together(in) {
 		if state.IsGuard(r) && !seen[r] {
 			out = append(out, fmt.Sprintf("no rule refuses what %s sends while main has no default: it may leave by another NIC; ADD again adds it", r.From.Addr()))
@@ -350,7 +351,7 @@ func Warnings(in Input) []string {
 
 // coverOf tells whether a NIC has a source that holds an address.
 func coverOf(n state.NIC) func(netip.Addr) bool {
-	sources := sourcesOf([]state.State{{NICs: []state.NIC{n}}})
+	sources := state.Sources([]state.State{{NICs: []state.NIC{n}}})
 	prefixes := slices.DeleteFunc(slices.Collect(maps.Keys(sources)), fib.IsHost)
 	return func(ip netip.Addr) bool {
 		return sources[fib.Host(ip)] || slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(ip) })

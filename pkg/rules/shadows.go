@@ -1,4 +1,4 @@
-package plan
+package rules
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 	"github.com/symroute/symroute/pkg/state"
 )
 
-// verifyShadows looks for rules of others that decide before a source's own, for the sources
-// that the kernel cannot be asked about.
-func verifyShadows(in Input, s state.State) state.Deviations {
-	v := shadows{in: in, decisions: map[netip.Prefix]int{}, lookups: map[fib.Rule]int{}, tables: map[uint32]*fib.Ways{}}
-	for i, r := range in.Seen.Rules {
+// Shadows looks for rules of others that decide before a source's own, for the sources that the
+// kernel cannot be asked about. Routes reads the routes of a table that was not seen.
+func Shadows(seen *fib.Snapshot, routes func(table uint32) ([]fib.Route, error), s state.State) state.Deviations {
+	v := shadows{seen: seen, routes: routes, decisions: map[netip.Prefix]int{}, lookups: map[fib.Rule]int{}, tables: map[uint32]*fib.Ways{}}
+	for i, r := range seen.Rules {
 		switch {
 		case state.IsDecision(r) && r.From.IsValid():
 			first(v.decisions, r.From, i)
@@ -25,7 +25,7 @@ func verifyShadows(in Input, s state.State) state.Deviations {
 			v.others = append(v.others, i)
 		}
 	}
-	answered := answeredSources(in.Seen)
+	answered := answeredSources(seen)
 	var out state.Deviations
 	for _, n := range s.NICs {
 		for _, t := range n.Tables {
@@ -63,7 +63,8 @@ func answeredSources(seen *fib.Snapshot) func(netip.Prefix) bool {
 
 // shadows finds what stands before source rules. A pod may have thousands of rules.
 type shadows struct {
-	in        Input
+	seen      *fib.Snapshot
+	routes    func(table uint32) ([]fib.Route, error)
 	decisions map[netip.Prefix]int // places of the decision rules by source
 	lookups   map[fib.Rule]int     // places of the source rules by source and table
 	others    []int                // places of the rules of others
@@ -84,10 +85,10 @@ func (v shadows) of(source state.Source, table state.Table, nic int) state.Devia
 	}
 	var out state.Deviations
 	for _, i := range v.others {
-		r := v.in.Seen.Rules[i]
+		r := v.seen.Rules[i]
 		before := i < decision || i < own && r.Priority >= state.Anchor
 		if !before || r.Family != source.Family() || !r.Matches(source.Prefix) ||
-			r.Action == fib.Goto && r.Target <= v.in.Seen.Rules[decision].Priority {
+			r.Action == fib.Goto && r.Target <= v.seen.Rules[decision].Priority {
 			continue
 		}
 		by, all := fmt.Sprintf("the rule %q", r), true
@@ -101,7 +102,7 @@ func (v shadows) of(source state.Source, table state.Table, nic int) state.Devia
 		out = append(out, state.Deviation{
 			Kind: state.Foreign,
 			What: fmt.Sprintf("traffic from %s", fib.PrefixText(source.Prefix)),
-			Want: fmt.Sprintf("the rule %q to decide", v.in.Seen.Rules[own]), Got: "an earlier rule that decides before it",
+			Want: fmt.Sprintf("the rule %q to decide", v.seen.Rules[own]), Got: "an earlier rule that decides before it",
 			Decides: by,
 		})
 		if all {
@@ -143,11 +144,11 @@ func (v shadows) ways(number uint32) *fib.Ways {
 	if looked || len(v.tables) == mostShadowing {
 		return w
 	}
-	routes := v.in.Seen.Table(number)
-	if len(routes) == 0 {
-		routes, _ = v.in.Routes(number) // what cannot be read is not blamed
-		v.in.Seen.NameHops(routes)
+	found := v.seen.Table(number)
+	if len(found) == 0 {
+		found, _ = v.routes(number) // what cannot be read is not blamed
+		v.seen.NameHops(found)
 	}
-	v.tables[number] = fib.WaysIn(routes)
+	v.tables[number] = fib.WaysIn(found)
 	return v.tables[number]
 }

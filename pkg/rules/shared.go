@@ -1,7 +1,6 @@
-package plan
+package rules
 
 import (
-	"net/netip"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/change"
@@ -13,8 +12,8 @@ import (
 // This file is about the rules that all attachments of a pod share. They are in no record:
 // each ADD and DEL works them out anew from the attachments that are there.
 
-// anchors are what the decision rules lead to, one for each family that has any.
-func anchors(rules []fib.Rule) []fib.Rule {
+// Anchors are what the decision rules lead to, one for each family that has any.
+func Anchors(rules []fib.Rule) []fib.Rule {
 	var out []fib.Rule
 	for _, f := range fib.Families() {
 		if slices.ContainsFunc(rules, func(r fib.Rule) bool { return r.Family == f && state.IsDecision(r) }) {
@@ -24,11 +23,11 @@ func anchors(rules []fib.Rule) []fib.Rule {
 	return out
 }
 
-// fallbacks are the rules for what finds no default in main: the tables of the NICs whose
+// Fallbacks are the rules for what finds no default in main: the tables of the NICs whose
 // defaults are out of it, in the order in which they would own it. Before them stand refusals
 // for the addresses of NICs without a source table, whose traffic must leave by no other NIC.
 // The interfaces of leaving go with their attachment.
-func fallbacks(seen *fib.Snapshot, states, leaving []state.State, out maindefault.Outcome) []fib.Rule {
+func Fallbacks(seen *fib.Snapshot, states, leaving []state.State, out maindefault.Outcome) []fib.Rule {
 	var rules []fib.Rule
 	for _, f := range fib.Families() {
 		priority := state.FallbackPriority
@@ -68,7 +67,7 @@ func defaultTable(states []state.State, index int, f fib.Family) (uint32, bool) 
 // guards refuse what comes from an address of a NIC without a source table.
 func guards(seen *fib.Snapshot, states, leaving []state.State, f fib.Family) []fib.Rule {
 	var out []fib.Rule
-	routed, sources := routedNICs(states, f), sourcesOf(states)
+	routed, sources := state.RoutedNICs(states, f), state.Sources(states)
 	for _, a := range seen.Addresses {
 		ip := a.Prefix.Addr()
 		l, ok := seen.LinkAt(a.Index)
@@ -92,54 +91,8 @@ func isGoing(leaving []state.State, index int) bool {
 	})
 }
 
-// wasGuarded reports whether the addresses of a NIC were kept from the fallbacks before ADD.
-func (s situation) wasGuarded(index int) bool {
-	for _, st := range s.states {
-		for _, n := range st.NICs {
-			if n.Index == index {
-				return n.Guarded
-			}
-		}
-	}
-	own := map[netip.Prefix]bool{}
-	for _, a := range s.Seen.Addresses {
-		if a.Index == index {
-			own[fib.Host(a.Prefix.Addr())] = true
-		}
-	}
-	return slices.ContainsFunc(s.Seen.Rules, func(r fib.Rule) bool { return state.IsGuard(r) && own[r.From] })
-}
-
-// routedNICs are the NICs that have a source table of a family.
-func routedNICs(states []state.State, f fib.Family) map[int]bool {
-	out := map[int]bool{}
-	for _, s := range states {
-		for _, n := range s.NICs {
-			if n.Role != state.Replies && n.IsRouted(f) {
-				out[n.Index] = true
-			}
-		}
-	}
-	return out
-}
-
-// sourcesOf are the sources of all attachments.
-func sourcesOf(states []state.State) map[netip.Prefix]bool {
-	out := map[netip.Prefix]bool{}
-	for _, s := range states {
-		for _, n := range s.NICs {
-			for _, t := range n.Tables {
-				for _, source := range t.Sources {
-					out[source.Prefix] = true
-				}
-			}
-		}
-	}
-	return out
-}
-
-// missing adds the rules that are not there.
-func missing(seen map[fib.Rule]bool, wanted []fib.Rule) []change.Change {
+// Missing adds the rules that are not there.
+func Missing(seen map[fib.Rule]bool, wanted []fib.Rule) []change.Change {
 	var out []change.Change
 	for _, r := range wanted {
 		if !seen[r] {
@@ -149,12 +102,12 @@ func missing(seen map[fib.Rule]bool, wanted []fib.Rule) []change.Change {
 	return out
 }
 
-// staleFallbacks removes the fallbacks and refusals that are not wanted. A fallback to a table
+// StaleFallbacks removes the fallbacks and refusals that are not wanted. A fallback to a table
 // that no attachment knows stays, and with it all refusals: the record of its attachment was
 // lost, and the pod may live by it.
-func staleFallbacks(seen *fib.Snapshot, wanted []fib.Rule, tables map[uint32]bool) []change.Change {
+func StaleFallbacks(seen *fib.Snapshot, wanted []fib.Rule, tables map[uint32]bool) []change.Change {
 	var out []change.Change
-	want := setOf(wanted)
+	want := Set(wanted)
 	known, stays := map[fib.Family]bool{}, map[fib.Family]bool{}
 	for _, r := range wanted {
 		known[r.Family] = true
@@ -176,10 +129,10 @@ func staleFallbacks(seen *fib.Snapshot, wanted []fib.Rule, tables map[uint32]boo
 	return out
 }
 
-// staleAnchors removes the anchors that no decision rule leads to any more.
-func staleAnchors(seen *fib.Snapshot, added []fib.Rule, removed map[fib.Rule]bool) []change.Change {
+// StaleAnchors removes the anchors that no decision rule leads to any more.
+func StaleAnchors(seen *fib.Snapshot, added []fib.Rule, removed map[fib.Rule]bool) []change.Change {
 	left := slices.DeleteFunc(slices.Clone(seen.Rules), func(r fib.Rule) bool { return removed[r] })
-	needed := setOf(anchors(append(left, added...)))
+	needed := Set(Anchors(append(left, added...)))
 	var out []change.Change
 	for _, r := range seen.Rules {
 		if state.IsAnchor(r) && !needed[r] {

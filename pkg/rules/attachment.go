@@ -1,19 +1,22 @@
-package plan
+// Package rules works out the policy routing rules of a pod: those of an attachment, and those that all
+// attachments share.
+package rules
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/state"
 )
 
-// rules lists the rules of an attachment's NICs, in the order in which they are added. The
+// Of lists the rules of an attachment's NICs, in the order in which they are added. The
 // decision rules come last: they switch a source on as a whole, and taken away first they
 // switch it off. The default priority is the last before main (32766): policies of others,
 // such as a service mesh's for marked packets, have to stand before them, and Istio's ambient
 // mode has priority 32764 for its own (istio/istio, cni/pkg/iptables).
-func rules(cfg *config.Config, nics []state.NIC) []fib.Rule {
+func Of(cfg *config.Config, nics []state.NIC) []fib.Rule {
 	var block, decisions []fib.Rule
 	for _, n := range nics {
 		b := ruleBuilder{cfg: cfg, nic: n}
@@ -131,10 +134,19 @@ func distinct(rules []fib.Rule) []fib.Rule {
 	return out
 }
 
-func setOf(rules []fib.Rule) map[fib.Rule]bool {
+// Set is the rules as a set.
+func Set(rules []fib.Rule) map[fib.Rule]bool {
 	set := make(map[fib.Rule]bool, len(rules))
 	for _, r := range rules {
 		set[r] = true
 	}
 	return set
+}
+
+// LocalFirst reports whether the table of the pod's own addresses is asked before rules of a priority.
+func LocalFirst(seen *fib.Snapshot, f fib.Family, priority uint32) bool {
+	return slices.ContainsFunc(seen.Rules, func(r fib.Rule) bool {
+		return r.Family == f && r.Plain() && !r.From.IsValid() && !r.To.IsValid() && r.IIF == "" && r.OIF == "" &&
+			r.Action == fib.Lookup && r.Table == state.LocalTable && r.Priority < priority
+	})
 }
