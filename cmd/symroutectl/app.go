@@ -109,7 +109,7 @@ func groups() []group {
 			return nil
 		}},
 		{"more", "More:", func(a *app) []*cobra.Command {
-			return []*cobra.Command{a.bundle(), a.version()}
+			return []*cobra.Command{a.doctor(), a.bundle(), a.version()}
 		}},
 	}
 }
