@@ -50,9 +50,9 @@ func (s *selection) complete(_ *cobra.Command, args []string, begun string) ([]c
 	pods, _ := s.node.Pods() // a shell has no place for what cannot be read
 	var names []cobra.Completion
 	for _, p := range pods {
-		full := p.Pod.Namespace + "/" + p.Name
+		full := p.Namespace + "/" + p.Name
 		switch {
-		case p.Name == "" || s.namespace != "" && p.Pod.Namespace != s.namespace:
+		case p.Name == "" || s.namespace != "" && p.Namespace != s.namespace:
 		case s.namespace != "":
 			names = append(names, p.Name)
 		case strings.HasPrefix(full, begun):
