@@ -50,15 +50,17 @@ func (s *selection) complete(_ *cobra.Command, args []string, begun string) ([]c
 	pods, _ := s.node.Pods() // a shell has no place for what cannot be read
 	var names []cobra.Completion
 	for _, p := range pods {
-		full := p.Namespace + "/" + p.Name
+		full := p.String()
+		namespace, name, _ := strings.Cut(full, "/")
 		switch {
-		case p.Name == "" || s.namespace != "" && p.Namespace != s.namespace:
+		case namespace == "" || name == "": // it has no name, but that of a container or a path
+		case s.namespace == namespace:
+			names = append(names, name)
 		case s.namespace != "":
-			names = append(names, p.Name)
 		case strings.HasPrefix(full, begun):
 			names = append(names, full)
-		case strings.HasPrefix(p.Name, begun):
-			names = append(names, p.Name)
+		case strings.HasPrefix(name, begun):
+			names = append(names, name)
 		}
 	}
 	slices.Sort(names)

@@ -1,6 +1,6 @@
 // Package bundle collects what somebody needs who reads a bug report: one archive with a file for each thing. What
 // fails keeps nothing else from being collected. What may hold secrets is not collected: contents of the runtime's
-// configurations, settings that only root may read, keys of tunnels.
+// configurations, settings that only root may read, keys.
 package bundle
 
 import (
@@ -150,7 +150,7 @@ func (a *archive) add(name string, data []byte) error {
 const Holds = `It holds names of pods, networks and devices, addresses (IP and MAC) of pods and of this node, packet filter rules,
 and what the runtime told symroute about each attachment: nothing is made unreadable. It does not hold the contents of
 the runtime's configuration files (only names of networks and types of plugins), settings that only root may read, or
-keys of tunnels. Look through it before you publish it.`
+keys of IPsec, WireGuard and MACsec. Look through it before you publish it.`
 
 // readme is the first file: what all others are, and how they were made.
 func readme(o Options, items []item) []byte {
@@ -184,7 +184,7 @@ func (o Options) items() []item {
 // folder is a pod's name as that of a directory. What names it comes from the pod's author.
 func folder(p node.Pod) string {
 	name := p.String()
-	if len(p.ContainerID) >= 12 && p.Name != "" {
+	if len(p.ContainerID) >= 12 && !strings.Contains(name, p.ContainerID) {
 		name += "_" + p.ContainerID[:12] // a pod may have had several
 	}
 	return safe(name)

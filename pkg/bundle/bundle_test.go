@@ -92,13 +92,13 @@ func TestFiles(t *testing.T) {
 func TestGone(t *testing.T) {
 	o := options(t)
 	gone := node.Pod{
-		Pod: record.Pod{Namespace: "shop", Name: "../cart"}, Netns: filepath.Join(t.TempDir(), "gone"), Identity: "x",
+		ContainerID: "../cart", Netns: filepath.Join(t.TempDir(), "gone"), Identity: "x",
 		Attachments: []node.Attachment{{Attachment: record.Attachment{Key: record.Key{Network: "b", IfName: "net1"}}, DataDir: "/data"}},
 	}
 	o.Pods = []node.Pod{gone, gone}
 	archived, files := write(t, o)
 	for _, want := range []string{
-		"report/pods/shop_.._cart/gone.txt", "report/pods/shop_.._cart/record-net1-b.json", "report/pods/shop_.._cart_/gone.txt",
+		"report/pods/container_.._cart/gone.txt", "report/pods/container_.._cart/record-net1-b.json", "report/pods/container_.._cart_/gone.txt",
 	} {
 		if archived[want] == "" {
 			t.Errorf("no %s in %v", want, slices.Sorted(maps.Keys(archived)))

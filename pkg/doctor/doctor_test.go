@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -44,6 +45,24 @@ func TestJudgeRPFilter(t *testing.T) {
 		if f.Verdict != tt.want || !strings.Contains(f.Found, tt.found) {
 			t.Errorf("%+v: got %+v", tt, f)
 		}
+	}
+}
+
+// A new namespace begins with the settings of the node: with all=0, default=0 on most, which shows little, but not there
+// where they are otherwise.
+func TestNewPodsBegin(t *testing.T) {
+	here := Usual("").rpFilter(t.Context())[0].Found
+	if strings.Contains(here, "devconf_inherit_init_net") {
+		here = "all=0, default=0"
+	}
+	const conf = "/proc/sys/net/ipv4/conf/"
+	out, err := exec.CommandContext(t.Context(), "unshare", "-n", "cat", conf+"all/rp_filter", conf+"default/rp_filter").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := strings.Fields(string(out))
+	if want := "all=" + there[0] + ", default=" + there[1]; !strings.HasPrefix(here, want) {
+		t.Errorf("it says %q, and a new namespace has %s", here, want)
 	}
 }
 
