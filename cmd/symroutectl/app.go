@@ -78,6 +78,7 @@ Exit codes: 0 fine, 1 a problem was found, 2 it could not be told or the command
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
 	a.output.flags(cmd.PersistentFlags())
+	complete(cmd)
 	for _, g := range groups() {
 		cmd.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
 		for _, c := range g.commands(a) {
@@ -109,7 +110,7 @@ func groups() []group {
 			return nil
 		}},
 		{"more", "More:", func(a *app) []*cobra.Command {
-			return []*cobra.Command{a.version()}
+			return []*cobra.Command{a.doctor(), a.bundle(), a.version()}
 		}},
 	}
 }

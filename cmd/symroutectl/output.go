@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
 	"golang.org/x/sys/unix"
@@ -33,6 +34,15 @@ func (o *output) flags(flags *pflag.FlagSet) {
 	flags.VarP(&oneOf{&o.format, []string{formatTable, formatWide, formatJSON, formatYAML}}, "output", "o", "format: table, wide, json or yaml")
 	flags.BoolVar(&o.noHeaders, "no-headers", false, "print no headers of tables")
 	flags.Var(&oneOf{&o.color, []string{"auto", "always", "never"}}, "color", "auto, always or never; NO_COLOR means never")
+}
+
+// complete lets shells offer the words of options that know a few.
+func complete(cmd *cobra.Command) {
+	cmd.PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if v, ok := f.Value.(*oneOf); ok {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.FixedCompletions(v.words, cobra.ShellCompDirectiveNoFileComp)) // it is there
+		}
+	})
 }
 
 // oneOf is the value of an option that knows a few words; the first is the default.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +39,33 @@ func (s *selection) one(cmd *cobra.Command) {
 	flags.StringVar(&s.netns, "netns", "", "the pod whose network namespace is at this path, or is that of this process ID")
 	flags.StringVar(&s.containerID, "container-id", "", "the pod of this container (sandbox) ID, or of one that begins so")
 	cmd.MarkFlagsMutuallyExclusive("netns", "container-id")
+	cmd.ValidArgsFunction = s.complete
+}
+
+// complete offers names of pods to a shell: NAMESPACE/NAME, and NAME alone where a namespace is given or where the
+// name has been begun.
+func (s *selection) complete(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 || s.named() || s.all {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	pods, _ := s.node.Pods() // a shell has no place for what cannot be read
+	var names []cobra.Completion
+	for _, p := range pods {
+		full := p.String()
+		namespace, name, _ := strings.Cut(full, "/")
+		switch {
+		case namespace == "" || name == "": // it has no name, but that of a container or a path
+		case s.namespace == namespace:
+			names = append(names, name)
+		case s.namespace != "":
+		case strings.HasPrefix(full, begun):
+			names = append(names, full)
+		case strings.HasPrefix(name, begun):
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // several adds the options that select one pod or all.

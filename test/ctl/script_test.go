@@ -56,6 +56,7 @@ func runScript(t *testing.T, file string) {
 			env.Setenv("NETNS", l.pod.NS.Path)
 			env.Setenv("DATA", l.dataDir)
 			env.Setenv("CONTAINER", l.pod.ID)
+			env.Setenv("BIN", netlab.BinDir(t))
 			return nil
 		},
 		Cmds:                l.commands(t),
