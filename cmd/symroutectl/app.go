@@ -106,8 +106,8 @@ func groups() []group {
 		{"check", "Check and repair:", func(*app) []*cobra.Command {
 			return nil
 		}},
-		{"configure", "Configurations:", func(*app) []*cobra.Command {
-			return nil
+		{"configure", "Configurations:", func(a *app) []*cobra.Command {
+			return []*cobra.Command{a.lint(), a.migrate()}
 		}},
 		{"more", "More:", func(a *app) []*cobra.Command {
 			return []*cobra.Command{a.doctor(), a.bundle(), a.version()}
