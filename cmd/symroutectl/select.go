@@ -54,6 +54,7 @@ func (a *app) pods() []node.Pod {
 	if err != nil {
 		a.note("%v", err)
 	}
+	a.unread = err
 	return pods
 }
 
@@ -65,10 +66,7 @@ func (a *app) pod(args []string) (node.Pod, []string, error) {
 	s := a.selection
 	switch {
 	case s.netns != "":
-		p, err := node.At(a.pods(), s.netns)
-		if errors.Is(err, kernel.ErrGone) {
-			err = fmt.Errorf("--netns: %w; name a file such as %s, or a process ID", err, filepath.Join("/run/netns", "NAME"))
-		}
+		p, err := a.podAt(s.netns)
 		return p, args, err
 	case s.containerID != "":
 		p, err := node.OfContainer(a.pods(), s.containerID)
@@ -78,6 +76,15 @@ func (a *app) pod(args []string) (node.Pod, []string, error) {
 	}
 	p, err := node.Named(a.pods(), args[0], s.namespace)
 	return p, args[1:], err
+}
+
+// podAt is the pod whose network namespace --netns names.
+func (a *app) podAt(netns string) (node.Pod, error) {
+	p, err := node.At(a.pods(), netns)
+	if errors.Is(err, kernel.ErrGone) {
+		err = fmt.Errorf("--netns: %w; name a file such as %s, or a process ID", err, filepath.Join("/run/netns", "NAME"))
+	}
+	return p, err
 }
 
 // selected are the pods of a command that takes several: the one that is named, or all that symroute

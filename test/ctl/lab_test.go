@@ -99,6 +99,7 @@ func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, boo
 		"detach":      func(ts *testscript.TestScript, neg bool, args []string) { l.detach(t, ts, neg, args) },
 		"serve":       func(ts *testscript.TestScript, _ bool, args []string) { l.serve(t, ts, args) },
 		"talk":        l.talk,
+		"vanish":      func(*testscript.TestScript, bool, []string) { l.pod.NS.Vanish(t) }, // the pod's namespace goes
 	}
 }
 

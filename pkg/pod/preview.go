@@ -1,0 +1,45 @@
+package pod
+
+import (
+	"github.com/symroute/symroute/pkg/change"
+	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/plan"
+)
+
+// Preview is what Add would do in a pod.
+type Preview struct {
+	// Changes are in the order in which Add makes them.
+	Changes []change.Change
+	// Notes are what Add would note.
+	Notes []string
+	// Seen is the pod as it is.
+	Seen *fib.Snapshot
+	// Idle is set where the interface of the attachment is no device of the pod: Add does nothing then.
+	Idle bool
+}
+
+// Preview says what Add would do, without doing it. It needs a pod that was opened to check, and no more.
+// Its errors are those of Add.
+func (p *Pod) Preview() (Preview, error) {
+	in, err := p.read()
+	if err != nil {
+		return Preview{}, err
+	}
+	if in, _, err = p.recall(in); err != nil {
+		return Preview{}, err
+	}
+	return PreviewOf(in)
+}
+
+// PreviewOf says what Add would do in a pod that is given, and need not exist.
+func PreviewOf(in plan.Input) (Preview, error) {
+	desired, err := plan.Build(in)
+	if err != nil {
+		return Preview{}, err
+	}
+	out := Preview{Notes: desired.Notes, Seen: in.Seen, Idle: len(desired.State.NICs) == 0}
+	if !out.Idle {
+		out.Changes = plan.Changes(in, desired)
+	}
+	return out, nil
+}

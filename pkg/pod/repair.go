@@ -1,0 +1,127 @@
+package pod
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/state"
+)
+
+// Outcome is what became of a repair.
+type Outcome int
+
+// The outcomes.
+const (
+	Untouched  Outcome = iota // it did not deviate
+	Repaired                  // it deviated, and does not any more
+	Unrepaired                // Add has been through, and it still deviates
+	Failed                    // Add has failed, and has taken back what it did
+	Vanished                  // the pod or the attachment is gone
+	Untold                    // it could not be looked at
+)
+
+// Repair is what Repair did, or would do.
+type Repair struct {
+	Outcome Outcome
+	// Was is how the attachment deviated, and Is how it does now.
+	Was, Is state.Deviations
+	// Preview is what would be done, where it was only asked for.
+	Preview Preview
+	// Err says why it failed, is gone or could not be looked at.
+	Err error
+	// Notes are what CHECK and ADD noted.
+	Notes []string
+}
+
+// Repair puts back what Check misses of an attachment, by Add as its record repeats it, and checks it again:
+// all under one lock. One that does not deviate is not touched. Of the call count what counts for Audit, and
+// Release. With dry set it only says what it would do.
+func (c Call) Repair(dry bool) Repair {
+	var r Repair
+	c.Note = func(_, note string) {
+		if !slices.Contains(r.Notes, note) { // CHECK and ADD may say the same
+			r.Notes = append(r.Notes, note)
+		}
+	}
+	// On a goroutine, and so on a thread, of its own: see kernel.Namespace.Close.
+	var worker sync.WaitGroup
+	worker.Go(func() { r.in(c, dry) })
+	worker.Wait()
+	switch r.Outcome {
+	case Untouched, Repaired, Vanished:
+	case Unrepaired, Failed, Untold:
+		if !stands(c) {
+			r.Outcome, r.Err = Vanished, kernel.ErrGone
+		}
+	}
+	return r
+}
+
+// in opens the namespace, and works in it.
+func (r *Repair) in(c Call, dry bool) {
+	open := OpenToAdd
+	if dry {
+		open = OpenToCheck
+	}
+	p, err := open(c)
+	if err != nil {
+		r.end(Untold, err)
+		return
+	}
+	defer p.Close()
+	remembered, err := p.remembered()
+	if err != nil {
+		r.end(Untold, fmt.Errorf("%w: %w", ErrRecord, err))
+		return
+	}
+	repeating, err := p.repeating(c.Key, remembered)
+	switch {
+	case errors.Is(err, errDetached):
+		r.end(Vanished, err)
+	case err != nil:
+		r.end(Untold, err)
+	default:
+		r.of(repeating, dry)
+	}
+}
+
+// of repairs one attachment.
+func (r *Repair) of(p *Pod, dry bool) {
+	err := p.Check()
+	if err == nil {
+		return
+	}
+	var ok bool
+	if r.Was, ok = errors.AsType[state.Deviations](err); !ok {
+		r.end(Untold, err)
+		return
+	}
+	if dry {
+		if r.Preview, err = p.Preview(); err != nil {
+			r.end(Failed, err)
+			return
+		}
+		r.Is = r.Was
+		r.end(Unrepaired, nil)
+		return
+	}
+	if err := p.Add(func() error { return nil }); err != nil {
+		r.end(Failed, err)
+		return
+	}
+	err = p.Check()
+	r.Is, ok = errors.AsType[state.Deviations](err)
+	switch {
+	case err == nil:
+		r.end(Repaired, nil)
+	case ok:
+		r.end(Unrepaired, nil)
+	default:
+		r.end(Untold, err)
+	}
+}
+
+func (r *Repair) end(o Outcome, err error) { r.Outcome, r.Err = o, err }
