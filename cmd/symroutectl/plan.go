@@ -162,7 +162,7 @@ func (a *app) preview(call pod.Call, faults error) (_ pod.Preview, netns string,
 		return pod.Preview{}, "", err
 	}
 	defer opened.Close()
-	p, err := opened.Preview()
+	p, err := pod.PreviewIn(opened)
 	return p, call.Netns, err
 }
 

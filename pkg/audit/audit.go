@@ -76,7 +76,7 @@ func Check(ctx context.Context, pods []node.Pod, done func(checked int)) Report 
 	subjects, calls := callsOf(pods)
 	report := Report{Items: []Item{}}
 	report.Summary.Pods = len(pods)
-	for i, f := range pod.Audit(ctx, calls, done) {
+	for i, f := range pod.Audit(calls, ctx.Err, done) {
 		item := Item{Subject: subjects[i], State: f.Verdict.String(), Deviations: deviations(f.Deviations), Notes: f.Notes}
 		if f.Err != nil {
 			item.Reason = f.Err.Error()

@@ -41,7 +41,7 @@ const (
 func Repair(ctx context.Context, pods []node.Pod, release string, dry bool) Repairs {
 	subjects, calls := callsOf(pods)
 	report := Repairs{Checked: len(calls), Items: []RepairItem{}}
-	for i, f := range pod.Audit(ctx, calls, nil) {
+	for i, f := range pod.Audit(calls, ctx.Err, nil) {
 		item := RepairItem{Subject: subjects[i], State: f.Verdict.String(), Was: []Deviation{}, Deviations: []Deviation{}, Notes: f.Notes}
 		if f.Err != nil {
 			item.Reason = f.Err.Error()
@@ -56,8 +56,8 @@ func Repair(ctx context.Context, pods []node.Pod, release string, dry bool) Repa
 				break
 			}
 			calls[i].Release = release
-			r := calls[i].Repair(dry)
-			if r.Outcome == pod.Untouched {
+			r := pod.Repair(calls[i], dry)
+			if r.Result == pod.Untouched {
 				continue // what was repaired before it was the same thing
 			}
 			item.became(r)
@@ -68,13 +68,13 @@ func Repair(ctx context.Context, pods []node.Pod, release string, dry bool) Repa
 }
 
 // became fills in what became of a repair.
-func (i *RepairItem) became(r pod.Repair) {
+func (i *RepairItem) became(r pod.Outcome) {
 	i.Was, i.Deviations, i.Notes = deviations(r.Was), deviations(r.Is), r.Notes
 	if r.Err != nil {
 		i.Reason = r.Err.Error()
 	}
 	i.Commands = preview.Commands(r.Preview)
-	switch r.Outcome {
+	switch r.Result {
 	case pod.Untouched, pod.Unrepaired:
 		i.State = pod.Deviating.String()
 	case pod.Repaired:

@@ -1,7 +1,6 @@
 package pod
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -54,9 +53,10 @@ type Finding struct {
 // observed once. Namespaces are looked at on all CPUs at the same time. Findings are in the order of the calls.
 //
 // Of each call the key, the path and identity of the namespace, and dataDir count: what is compared is the
-// record as it is now. Nothing is written. Whatever ctx ends before its turn comes is Unknown. After each
-// namespace done is told how many attachments have been checked so far; it may be nil.
-func Audit(ctx context.Context, calls []Call, done func(checked int)) []Finding {
+// record as it is now. Nothing is written. Before each namespace stopped is asked: what it ends by an error
+// (context.Context.Err) is Unknown. After each done is told how many attachments have been checked so far; it may
+// be nil.
+func Audit(calls []Call, stopped func() error, done func(checked int)) []Finding {
 	findings := make([]Finding, len(calls))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup
@@ -66,7 +66,7 @@ func Audit(ctx context.Context, calls []Call, done func(checked int)) []Finding 
 		// On a goroutine, and so on a thread, of its own: see kernel.Namespace.Close.
 		workers.Go(func() {
 			defer func() { <-slots }()
-			for i, f := range auditNamespace(ctx, calls, group) {
+			for i, f := range auditNamespace(calls, group, stopped) {
 				findings[group[i]] = f
 			}
 			count.add(len(group), done)
@@ -111,9 +111,9 @@ func byNamespace(calls []Call) [][]int {
 }
 
 // auditNamespace checks the attachments of one namespace.
-func auditNamespace(ctx context.Context, calls []Call, group []int) []Finding {
+func auditNamespace(calls []Call, group []int, stopped func() error) []Finding {
 	findings := make([]Finding, len(group))
-	err := ctx.Err()
+	err := stopped()
 	if err == nil {
 		err = auditOpened(calls, group, findings)
 	}
@@ -154,7 +154,7 @@ func auditOpened(calls []Call, group []int, findings []Finding) error {
 		p.Close()
 		findings[0].Notes = append(notes, findings[0].Notes...) // they are about the namespace
 	}()
-	look, err := p.look()
+	look, err := lookInto(p)
 	if err != nil {
 		return err
 	}
@@ -172,7 +172,7 @@ type look struct {
 	tables     map[uint32][]fib.Route
 }
 
-func (p *Pod) look() (*look, error) {
+func lookInto(p *Pod) (*look, error) {
 	remembered, err := p.remembered()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRecord, err)
@@ -186,8 +186,8 @@ func (p *Pod) look() (*look, error) {
 
 // finding checks one of the attachments.
 func (l *look) finding(key record.Key) Finding {
-	p, err := l.pod.repeating(key, l.remembered)
-	if errors.Is(err, errDetached) {
+	p, err := repeating(l.pod, key, l.remembered)
+	if errors.Is(err, detached{}) {
 		return Finding{Verdict: Gone, Err: err}
 	}
 	if err != nil {
@@ -245,18 +245,21 @@ func (l *look) table(table uint32) ([]fib.Route, error) {
 	return routes, nil
 }
 
-// errDetached says that an attachment is not remembered any more: its DEL has been here.
-var errDetached = errors.New("it was detached: its record is gone")
+// detached says that an attachment is not remembered any more: its DEL has been here. It is no variable, which
+// would be in every executable.
+type detached struct{}
+
+func (detached) Error() string { return "it was detached: its record is gone" }
 
 // repeating is the pod with the call that its record says. It shares all else, and only one of the two
 // is to be closed.
-func (p *Pod) repeating(key record.Key, remembered []record.Attachment) (*Pod, error) {
+func repeating(p *Pod, key record.Key, remembered []record.Attachment) (*Pod, error) {
 	mine, _ := record.Find(remembered, key)
 	switch {
 	case mine == nil && p.store.Damaged(p.identity, key):
 		return nil, fmt.Errorf("%w: its record cannot be read", ErrRecord)
 	case mine == nil:
-		return nil, errDetached
+		return nil, detached{}
 	}
 	call, err := FromRecord(*mine, p.call.DataDir, p.identity)
 	if err != nil {

@@ -18,9 +18,9 @@ type Preview struct {
 	Idle bool
 }
 
-// Preview says what Add would do, without doing it. It needs a pod that was opened to check, and no more.
-// Its errors are those of Add.
-func (p *Pod) Preview() (Preview, error) {
+// PreviewIn says what Add would do in a pod, without doing it: one that was opened to check will do. Its
+// errors are those of Add.
+func PreviewIn(p *Pod) (Preview, error) {
 	in, err := p.read()
 	if err != nil {
 		return Preview{}, err

@@ -10,22 +10,22 @@ import (
 	"github.com/symroute/symroute/pkg/state"
 )
 
-// Outcome is what became of a repair.
-type Outcome int
+// Result is how a repair has ended.
+type Result int
 
-// The outcomes.
+// The results.
 const (
-	Untouched  Outcome = iota // it did not deviate
-	Repaired                  // it deviated, and does not any more
-	Unrepaired                // Add has been through, and it still deviates
-	Failed                    // Add has failed, and has taken back what it did
-	Vanished                  // the pod or the attachment is gone
-	Untold                    // it could not be looked at
+	Untouched  Result = iota // it did not deviate
+	Repaired                 // it deviated, and does not any more
+	Unrepaired               // Add has been through, and it still deviates
+	Failed                   // Add has failed, and has taken back what it did
+	Vanished                 // the pod or the attachment is gone
+	Untold                   // it could not be looked at
 )
 
-// Repair is what Repair did, or would do.
-type Repair struct {
-	Outcome Outcome
+// Outcome is what Repair did, or would do.
+type Outcome struct {
+	Result Result
 	// Was is how the attachment deviated, and Is how it does now.
 	Was, Is state.Deviations
 	// Preview is what would be done, where it was only asked for.
@@ -39,8 +39,8 @@ type Repair struct {
 // Repair puts back what Check misses of an attachment, by Add as its record repeats it, and checks it again:
 // all under one lock. One that does not deviate is not touched. Of the call count what counts for Audit, and
 // Release. With dry set it only says what it would do.
-func (c Call) Repair(dry bool) Repair {
-	var r Repair
+func Repair(c Call, dry bool) Outcome {
+	var r Outcome
 	c.Note = func(_, note string) {
 		if !slices.Contains(r.Notes, note) { // CHECK and ADD may say the same
 			r.Notes = append(r.Notes, note)
@@ -50,18 +50,18 @@ func (c Call) Repair(dry bool) Repair {
 	var worker sync.WaitGroup
 	worker.Go(func() { r.in(c, dry) })
 	worker.Wait()
-	switch r.Outcome {
+	switch r.Result {
 	case Untouched, Repaired, Vanished:
 	case Unrepaired, Failed, Untold:
 		if !stands(c) {
-			r.Outcome, r.Err = Vanished, kernel.ErrGone
+			r.Result, r.Err = Vanished, kernel.ErrGone
 		}
 	}
 	return r
 }
 
 // in opens the namespace, and works in it.
-func (r *Repair) in(c Call, dry bool) {
+func (r *Outcome) in(c Call, dry bool) {
 	open := OpenToAdd
 	if dry {
 		open = OpenToCheck
@@ -77,30 +77,29 @@ func (r *Repair) in(c Call, dry bool) {
 		r.end(Untold, fmt.Errorf("%w: %w", ErrRecord, err))
 		return
 	}
-	repeating, err := p.repeating(c.Key, remembered)
+	repeated, err := repeating(p, c.Key, remembered)
 	switch {
-	case errors.Is(err, errDetached):
+	case errors.Is(err, detached{}):
 		r.end(Vanished, err)
 	case err != nil:
 		r.end(Untold, err)
 	default:
-		r.of(repeating, dry)
+		r.of(repeated, dry)
 	}
 }
 
 // of repairs one attachment.
-func (r *Repair) of(p *Pod, dry bool) {
+func (r *Outcome) of(p *Pod, dry bool) {
 	err := p.Check()
 	if err == nil {
 		return
 	}
-	var ok bool
-	if r.Was, ok = errors.AsType[state.Deviations](err); !ok {
+	if !errors.As(err, &r.Was) {
 		r.end(Untold, err)
 		return
 	}
 	if dry {
-		if r.Preview, err = p.Preview(); err != nil {
+		if r.Preview, err = PreviewIn(p); err != nil {
 			r.end(Failed, err)
 			return
 		}
@@ -113,15 +112,14 @@ func (r *Repair) of(p *Pod, dry bool) {
 		return
 	}
 	err = p.Check()
-	r.Is, ok = errors.AsType[state.Deviations](err)
 	switch {
 	case err == nil:
 		r.end(Repaired, nil)
-	case ok:
+	case errors.As(err, &r.Is):
 		r.end(Unrepaired, nil)
 	default:
 		r.end(Untold, err)
 	}
 }
 
-func (r *Repair) end(o Outcome, err error) { r.Outcome, r.Err = o, err }
+func (r *Outcome) end(how Result, err error) { r.Result, r.Err = how, err }

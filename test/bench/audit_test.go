@@ -33,8 +33,8 @@ func (b *bench) audits(t *testing.T) {
 		dirs = append(dirs, half.dataDir)
 	}
 	for range auditRounds {
-		b.audited[auditHalf] = append(b.audited[auditHalf], audit(t, ctl, auditHalf, dirs[:1]))
-		b.audited[auditWhole] = append(b.audited[auditWhole], audit(t, ctl, auditWhole, dirs))
+		b.audited[auditHalf] = append(b.audited[auditHalf], runAudit(t, ctl, auditHalf, dirs[:1]))
+		b.audited[auditWhole] = append(b.audited[auditWhole], runAudit(t, ctl, auditWhole, dirs))
 	}
 	b.remove(t, pods)
 	b.printAudits()
@@ -50,8 +50,8 @@ func (b *bench) attachFleet(t *testing.T, c contestant, pods []*netlab.NS) {
 	}
 }
 
-// audit checks all attachments that are remembered in directories, which have to be so many, and symmetric.
-func audit(t *testing.T, ctl string, count int, dirs []string) measurement {
+// runAudit checks all attachments that are remembered in directories, which have to be so many, and symmetric.
+func runAudit(t *testing.T, ctl string, count int, dirs []string) measurement {
 	t.Helper()
 	args := []string{"check", "-A"}
 	for _, dir := range dirs {
