@@ -260,10 +260,7 @@ func (n names) address(verb string, a fib.Address) string {
 	if a.Deprecated {
 		args = append(args, "preferred_lft", "0")
 	}
-	if a.Protocol != 0 {
-		args = append(args, "proto", strconv.Itoa(int(a.Protocol)))
-	}
-	return words(args...)
+	return words(args...) // not who configured it: iproute2 before 6.3 has no word for that
 }
 
 func ip(f fib.Family, args ...string) []string {

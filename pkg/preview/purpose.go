@@ -28,7 +28,7 @@ func purpose(c change.Change) string {
 		}
 		return "which NIC answers ARP for the addresses"
 	case change.AddAddress, change.DelAddress:
-		return "the virtual IPs"
+		return "the virtual IPs, but for the mark by which DEL knows its own"
 	case change.MakeLink, change.DelLink, change.SetLink:
 		return "the tunnels"
 	}
