@@ -51,6 +51,11 @@ var errNoSelection = errors.New("name a pod: POD, --netns or --container-id")
 // pods lists all pods of the node. What cannot be read of some keeps nobody from the others.
 func (a *app) pods() []node.Pod {
 	pods, err := a.selection.node.Pods()
+	return a.noted(pods, err)
+}
+
+// noted are pods of which it has been said that some could not be read, and why.
+func (a *app) noted(pods []node.Pod, err error) []node.Pod {
 	if err != nil {
 		a.note("%v", err)
 	}
@@ -104,9 +109,10 @@ func (a *app) selected(args []string) ([]node.Pod, error) {
 	if !s.all && s.namespace == "" {
 		return nil, fmt.Errorf("%w, or --all", errNoSelection)
 	}
+	remembered, err := s.node.Remembered()
 	var out []node.Pod
-	for _, p := range a.pods() {
-		if len(p.Attachments) > 0 && (s.namespace == "" || p.Pod.Namespace == s.namespace) {
+	for _, p := range a.noted(remembered, err) {
+		if s.namespace == "" || p.Pod.Namespace == s.namespace {
 			out = append(out, p)
 		}
 	}

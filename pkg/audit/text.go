@@ -48,7 +48,7 @@ func (r Report) headline(line string, of pod.Verdict) string {
 	var names []string
 	for _, item := range r.Items {
 		if item.State == of.String() {
-			names = append(names, item.Subject.String())
+			names = append(names, item.String())
 		}
 	}
 	fits := func(names []string, tail string) bool {
