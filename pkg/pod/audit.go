@@ -210,7 +210,7 @@ func (l *look) deviations(p *Pod) (state.Deviations, error) {
 	in := p.input(p.call.Config, l.remembered)
 	in.Routes, in.Node = l.table, nil // of the node ADD tells
 	seen := *l.seen
-	seen.Routes = slices.Clone(seen.Routes)
+	seen.Routes = slices.Clip(seen.Routes) // what is added is this attachment's
 	in.Seen = &seen
 	if plan.ReadsARP(in) {
 		if err := p.ns.ReadARP(in.Seen); err != nil {

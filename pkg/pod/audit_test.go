@@ -222,7 +222,12 @@ func TestRepair(t *testing.T) {
 
 	s.destroy(t)
 	broken := s.netns.Snapshot(t)
+	reader, err := OpenToCheck(s.repeated(t)) // who only looks keeps nobody else from looking
+	if err != nil {
+		t.Fatal(err)
+	}
 	r := Repair(c, true)
+	reader.Close()
 	if r.Result != Unrepaired || len(r.Was) < 4 || len(r.Preview.Changes) < 4 {
 		t.Errorf("dry: %v, %d deviations, %d changes", r.Result, len(r.Was), len(r.Preview.Changes))
 	}

@@ -48,16 +48,23 @@ func Repair(c Call, dry bool) Outcome {
 	}
 	// On a goroutine, and so on a thread, of its own: see kernel.Namespace.Close.
 	var worker sync.WaitGroup
-	worker.Go(func() { r.in(c, dry) })
+	worker.Go(func() {
+		r.in(c, dry)
+		r.unlessGone(c)
+	})
 	worker.Wait()
+	return r
+}
+
+// unlessGone takes back what was found in a namespace that is being taken down: it says nothing.
+func (r *Outcome) unlessGone(c Call) {
 	switch r.Result {
 	case Untouched, Repaired, Vanished:
 	case Unrepaired, Failed, Untold:
 		if !stands(c) {
-			r.Result, r.Err = Vanished, kernel.ErrGone
+			r.end(Vanished, kernel.ErrGone)
 		}
 	}
-	return r
 }
 
 // in opens the namespace, and works in it.

@@ -2,7 +2,6 @@ package preview
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -86,7 +85,6 @@ func (p *imagined) link(name string) {
 	l := fib.Link{Index: len(p.seen.Links) + 1, Name: name, Up: true, MTU: 1500, HasIPv4: true, HasIPv6: true, IPv6: true}
 	p.index[name] = l.Index
 	p.seen.Links = append(p.seen.Links, l)
-	p.add(connected(l.Index, netip.MustParsePrefix("fe80::/64"))) // addrconf_add_linklocal
 }
 
 // deviceOf is the index of the device that an address is on; 0 where that is not in the pod.
@@ -104,21 +102,16 @@ func (p *imagined) address(index int, ip config.IP) {
 	if fib.IsHost(ip.Address) && ip.Address.Addr().Is4() {
 		return
 	}
-	p.add(connected(index, ip.Address))
-}
-
-// connected is the route to the subnet of an address.
-func connected(index int, address netip.Prefix) fib.Route {
 	r := fib.Route{
-		Family: fib.FamilyOf(address.Addr()), Dst: address.Masked(), Table: unix.RT_TABLE_MAIN,
+		Family: fib.FamilyOf(ip.Address.Addr()), Dst: ip.Address.Masked(), Table: unix.RT_TABLE_MAIN,
 		Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST, Hops: []fib.Hop{{Index: index}},
 	}
 	if r.Family == fib.V4 {
-		r.Scope, r.PrefSrc = unix.RT_SCOPE_LINK, address.Addr()
+		r.Scope, r.PrefSrc = unix.RT_SCOPE_LINK, ip.Address.Addr()
 	} else {
 		r.Metric = 256 // IP6_RT_PRIO_ADDRCONF
 	}
-	return r
+	p.add(r)
 }
 
 // route adds a route of the result as package ipam of containernetworking/plugins does (ConfigureIface):
