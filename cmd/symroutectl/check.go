@@ -97,15 +97,20 @@ func (a *app) checked(ctx context.Context, args []string) (audit.Report, error) 
 	if err != nil {
 		return audit.Report{}, err
 	}
-	all := 0
-	for _, p := range pods {
-		all += len(p.Attachments)
-	}
-	progress := a.progress("checked", all)
+	progress := a.progress("checked", attachmentsOf(pods))
 	defer progress.end()
 	report := audit.Check(ctx, pods, progress.report)
 	report.Unread = a.unreadOf(args)
 	return report, nil
+}
+
+// attachmentsOf counts the attachments of pods.
+func attachmentsOf(pods []node.Pod) int {
+	n := 0
+	for _, p := range pods {
+		n += len(p.Attachments)
+	}
+	return n
 }
 
 // remembered are the selected pods, which symroute has to remember.

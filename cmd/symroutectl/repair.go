@@ -41,7 +41,9 @@ func (a *app) runRepair(ctx context.Context, args []string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	report := audit.Repair(ctx, pods, release, dry)
+	progress := a.progress("checked", attachmentsOf(pods))
+	report := audit.Repair(ctx, pods, release, dry, progress.report)
+	progress.end()
 	err = a.output.print(a.out, document{kind: "RepairReport", value: report, text: func(t *text) {
 		if len(report.Items) == 0 {
 			fmt.Fprintf(t, "nothing to repair: none of %d attachments deviates\n", report.Checked)

@@ -91,7 +91,7 @@ func TestKeys(t *testing.T) {
 	sameJSON(t, want, r)
 	sameJSON(t, `{"summary":{"attachments":0,"pods":0,"symmetric":0,"deviating":0,"gone":0,"unknown":0},"items":[]}`,
 		Check(t.Context(), nil, nil))
-	sameJSON(t, `{"checked":0,"items":[]}`, Repair(t.Context(), nil, "v1", false))
+	sameJSON(t, `{"checked":0,"items":[]}`, Repair(t.Context(), nil, "v1", false, nil))
 	sameJSON(t, `{"namespace":"","pod":"","containerID":"","interface":"","network":"","state":"repaired","was":[],"deviations":[]}`,
 		RepairItem{State: StateRepaired, Was: []Deviation{}, Deviations: []Deviation{}})
 }

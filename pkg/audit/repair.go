@@ -37,11 +37,12 @@ const (
 )
 
 // Repair checks all attachments of pods, and repairs those that deviate, one after the other; release is
-// remembered as the one that did. With dry set it changes nothing and says what it would do.
-func Repair(ctx context.Context, pods []node.Pod, release string, dry bool) Repairs {
+// remembered as the one that did. With dry set it changes nothing and says what it would do. Done is that of
+// Check.
+func Repair(ctx context.Context, pods []node.Pod, release string, dry bool, done func(checked int)) Repairs {
 	subjects, calls := callsOf(pods)
 	report := Repairs{Checked: len(calls), Items: []RepairItem{}}
-	for i, f := range pod.Audit(calls, ctx.Err, nil) {
+	for i, f := range pod.Audit(calls, ctx.Err, done) {
 		item := RepairItem{Subject: subjects[i], State: f.Verdict.String(), Was: []Deviation{}, Deviations: []Deviation{}, Notes: f.Notes}
 		if f.Err != nil {
 			item.Reason = f.Err.Error()

@@ -1,6 +1,8 @@
 package pod
 
 import (
+	"fmt"
+
 	"github.com/symroute/symroute/pkg/change"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/plan"
@@ -38,8 +40,12 @@ func PreviewOf(in plan.Input) (Preview, error) {
 		return Preview{}, err
 	}
 	out := Preview{Notes: desired.Notes, Seen: in.Seen, Idle: len(desired.State.NICs) == 0}
-	if !out.Idle {
-		out.Changes = plan.Changes(in, desired)
+	if out.Idle {
+		return out, nil
 	}
+	if len(in.Config.Prev.IPs) > 0 && len(desired.State.NICs[0].Tables) == 0 {
+		out.Notes = append(out.Notes, fmt.Sprintf("none of the addresses in prevResult is %s's: it gets no source rules", in.Key.IfName))
+	}
+	out.Changes = plan.Changes(in, desired)
 	return out, nil
 }
