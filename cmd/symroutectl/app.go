@@ -19,6 +19,8 @@ type app struct {
 
 	selection selection
 	output    output
+	// unread is what could not be read of the pods of the node.
+	unread error
 }
 
 // Exit codes, as grep, diff and node-problem-detector have them.
@@ -31,6 +33,9 @@ const (
 // errProblem ends a command that has found and printed a problem.
 var errProblem = errors.New("a problem was found")
 
+// errUnknown ends a command that has printed what it could not tell.
+var errUnknown = errors.New("it could not be told")
+
 // exit says what was wrong, unless the command has, and turns it into a code.
 func (a *app) exit(err error) int {
 	switch {
@@ -38,6 +43,8 @@ func (a *app) exit(err error) int {
 		return exitFine
 	case errors.Is(err, errProblem):
 		return exitProblem
+	case errors.Is(err, errUnknown):
+		return exitUnknown
 	}
 	fmt.Fprintf(a.err, "%s: %v\n", a.name, err)
 	return exitUnknown
@@ -103,11 +110,11 @@ func groups() []group {
 		{"see", "See:", func(a *app) []*cobra.Command {
 			return []*cobra.Command{a.list(), a.explain()}
 		}},
-		{"check", "Check and repair:", func(*app) []*cobra.Command {
-			return nil
+		{"check", "Check and repair:", func(a *app) []*cobra.Command {
+			return []*cobra.Command{a.check(), a.repair()}
 		}},
 		{"configure", "Configurations:", func(a *app) []*cobra.Command {
-			return []*cobra.Command{a.lint(), a.migrate()}
+			return []*cobra.Command{a.lint(), a.plan(), a.migrate()}
 		}},
 		{"more", "More:", func(a *app) []*cobra.Command {
 			return []*cobra.Command{a.doctor(), a.bundle(), a.version()}

@@ -81,9 +81,15 @@ var errNoSelection = errors.New("name a pod: POD, --netns or --container-id")
 // pods lists all pods of the node. What cannot be read of some keeps nobody from the others.
 func (a *app) pods() []node.Pod {
 	pods, err := a.selection.node.Pods()
+	return a.noted(pods, err)
+}
+
+// noted are pods of which it has been said that some could not be read, and why.
+func (a *app) noted(pods []node.Pod, err error) []node.Pod {
 	if err != nil {
 		a.note("%v", err)
 	}
+	a.unread = err
 	return pods
 }
 
@@ -95,10 +101,7 @@ func (a *app) pod(args []string) (node.Pod, []string, error) {
 	s := a.selection
 	switch {
 	case s.netns != "":
-		p, err := node.At(a.pods(), s.netns)
-		if errors.Is(err, kernel.ErrGone) {
-			err = fmt.Errorf("--netns: %w; name a file such as %s, or a process ID", err, filepath.Join("/run/netns", "NAME"))
-		}
+		p, err := a.podAt(s.netns)
 		return p, args, err
 	case s.containerID != "":
 		p, err := node.OfContainer(a.pods(), s.containerID)
@@ -114,6 +117,15 @@ func (a *app) pod(args []string) (node.Pod, []string, error) {
 func isAddress(arg string) bool {
 	_, err := netip.ParseAddr(arg)
 	return err == nil
+}
+
+// podAt is the pod whose network namespace --netns names.
+func (a *app) podAt(netns string) (node.Pod, error) {
+	p, err := node.At(a.pods(), netns)
+	if errors.Is(err, kernel.ErrGone) {
+		err = fmt.Errorf("--netns: %w; name a file such as %s, or a process ID", err, filepath.Join("/run/netns", "NAME"))
+	}
+	return p, err
 }
 
 // selected are the pods of a command that takes several: the one that is named, or all that symroute
@@ -133,9 +145,10 @@ func (a *app) selected(args []string) ([]node.Pod, error) {
 	if !s.all && s.namespace == "" {
 		return nil, fmt.Errorf("%w, or --all", errNoSelection)
 	}
+	remembered, err := s.node.Remembered()
 	var out []node.Pod
-	for _, p := range a.pods() {
-		if len(p.Attachments) > 0 && (s.namespace == "" || p.Kubernetes.Namespace == s.namespace) {
+	for _, p := range a.noted(remembered, err) {
+		if s.namespace == "" || p.Kubernetes.Namespace == s.namespace {
 			out = append(out, p)
 		}
 	}

@@ -89,10 +89,22 @@ func (n Node) Pods() ([]Pod, error) {
 			all = append(all, p)
 		}
 	}
+	sortByName(all)
+	return all, errors.Join(err, cacheErr)
+}
+
+// Remembered lists the pods that symroute remembers, by their names, with errors as those of Pods. It does not
+// read libcni's cache.
+func (n Node) Remembered() ([]Pod, error) {
+	all, err := n.remembered()
+	sortByName(all)
+	return all, err
+}
+
+func sortByName(all []Pod) {
 	slices.SortStableFunc(all, func(a, b Pod) int {
 		return cmp.Or(cmp.Compare(a.Kubernetes.Namespace, b.Kubernetes.Namespace), cmp.Compare(a.Kubernetes.Name, b.Kubernetes.Name), cmp.Compare(a.ContainerID, b.ContainerID))
 	})
-	return all, errors.Join(err, cacheErr)
 }
 
 // remembered are the pods that symroute has records of.

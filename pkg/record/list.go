@@ -3,7 +3,9 @@ package record
 import (
 	"cmp"
 	"errors"
+	"runtime"
 	"slices"
+	"sync"
 )
 
 // Remembered is an attachment with the namespace that it was remembered in.
@@ -20,10 +22,22 @@ func (s Store) List() ([]Remembered, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(namespaces)
+	loaded := make([]loading, len(namespaces))
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var workers sync.WaitGroup
+	for i, ns := range namespaces { // a node has hundreds
+		slots <- struct{}{}
+		workers.Go(func() {
+			defer func() { <-slots }()
+			loaded[i].attachments, loaded[i].err = s.Load(ns)
+		})
+	}
+	workers.Wait()
 	var all []Remembered
 	var faults []error
-	for _, ns := range slices.Sorted(slices.Values(namespaces)) {
-		attachments, err := s.Load(ns)
+	for i, ns := range namespaces {
+		attachments, err := loaded[i].attachments, loaded[i].err
 		if err != nil && !errors.Is(err, ErrNotUsable) {
 			return nil, err
 		}
@@ -36,4 +50,10 @@ func (s Store) List() ([]Remembered, error) {
 		}
 	}
 	return all, errors.Join(faults...)
+}
+
+// loading is what Load returned.
+type loading struct {
+	attachments []Attachment
+	err         error
 }

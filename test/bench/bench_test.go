@@ -20,7 +20,7 @@ func TestBench(t *testing.T) {
 	}
 	wanted := regexp.MustCompile(*only)
 	all := slices.Concat(shapes, crowds)
-	if !slices.ContainsFunc(all, func(s shape) bool { return wanted.MatchString(s.name) }) && !wanted.MatchString(fleetName) {
+	if !slices.ContainsFunc(all, func(s shape) bool { return wanted.MatchString(s.name) }) && !wanted.MatchString(fleetName) && !wanted.MatchString(auditName) {
 		t.Fatalf("-bench.only=%s matches no shape: see bench_test.go", wanted)
 	}
 	b := newBench(t, build(t))
@@ -32,6 +32,9 @@ func TestBench(t *testing.T) {
 	}
 	if wanted.MatchString(fleetName) {
 		b.fleets(t)
+	}
+	if wanted.MatchString(auditName) {
+		b.audits(t)
 	}
 	for _, s := range crowds {
 		if wanted.MatchString(s.name) {
@@ -71,6 +74,7 @@ func newBench(t testing.TB, paths executables) *bench {
 			times:         map[row]samples{},
 			counts:        map[row]counts{},
 			podsPerSecond: map[string][]float64{},
+			audited:       map[int]samples{},
 			sizes:         paths.sizes(t),
 		},
 	}

@@ -19,6 +19,8 @@ var goals = []goal{
 	{what: "ADD, 64 addresses, of sbr's ADD", ratio: share(manyAddresses, "ADD", sbr), bound: 0.60},
 	{what: "ADD, 10,000 foreign routes, of ADD without them", ratio: share(manyRoutes, "ADD", unburdened), bound: 1.25},
 	{what: "pods a second, 200 pods with 4 NICs, times sbr+tuning", ratio: timesPods, bound: 1.5, atLeast: true, timeless: true},
+	{what: "symroutectl check of 800 attachments, in s", ratio: auditSeconds, bound: 0.5},
+	{what: "symroutectl check of 800 attachments, of twice that of 400", ratio: auditGrowth, bound: 1.2},
 	{what: "CPU time of any verb in a crowded pod, in s", ratio: mostInCrowds, bound: 1, timeless: true},
 	{what: "size of the executable, in MB", ratio: sizeInMB, bound: 4.2, timeless: true},
 }

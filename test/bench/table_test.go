@@ -16,6 +16,7 @@ type figures struct {
 	times         map[row]samples
 	counts        map[row]counts
 	podsPerSecond map[string][]float64 // by contestant
+	audited       map[int]samples      // by attachments
 	sizes         map[string]int64     // of executables, by the names of plugins
 }
 

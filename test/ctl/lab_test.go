@@ -114,6 +114,7 @@ func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, boo
 		"serve":       func(ts *testscript.TestScript, _ bool, args []string) { l.serve(t, ts, args) },
 		"talk":        l.talk,
 		"lottery":     l.lottery,
+		"vanish":      func(*testscript.TestScript, bool, []string) { l.pod.NS.Vanish(t) }, // the pod's namespace goes
 	}
 }
 
