@@ -52,21 +52,26 @@ func knownDefaults(in Input, mine []state.State, bringsBack bool) []fib.Route {
 	return inOrder(known, mine)
 }
 
-// withoutReplaced drops the known defaults that are out of main and in whose place somebody has put
-// another there, by a next hop that no record knows: as a DHCP client does for a new router. The
-// table of their NIC goes by the new one, and the old one does not come back.
-func withoutReplaced(in Input, mine []state.State, known []fib.Route) []fib.Route {
+// withoutReplaced parts the known defaults from those that are out of main and in whose place somebody has
+// put another there, by a next hop that no record knows: as a DHCP client does for a new router. The table
+// of their NIC goes by the new one, and the old one does not come back, for as long as the attachment lives
+// whose ADD has found that out. DEL finds nothing out: it puts back all that ADD took out.
+func withoutReplaced(in Input, mine []state.State, known []fib.Route) (kept, replaced []fib.Route) {
 	type way struct {
 		fib.Place
 		gateway netip.Addr
 		index   int
 	}
 	wayOf := func(r fib.Route) way { return way{r.Place(), r.Hops[0].Gateway, r.Hops[0].Index} }
-	remembered, seen, replaced := map[way]bool{}, map[way]bool{}, map[way]bool{}
+	remembered, seen, taken := map[way]bool{}, map[way]bool{}, map[way]bool{}
+	earlier := routeSet{}
 	for _, s := range slices.Concat(mine, in.everyOtherState()) {
 		if s.Main != nil {
 			for _, r := range ofMain(slices.Concat(s.Main.Made, s.Main.Defaults, s.Main.Displaced)) {
 				remembered[wayOf(r)] = true
+			}
+			for _, r := range ofMain(slices.Clone(s.Main.Replaced)) {
+				earlier.add(r)
 			}
 		}
 	}
@@ -75,13 +80,18 @@ func withoutReplaced(in Input, mine []state.State, known []fib.Route) []fib.Rout
 			continue
 		}
 		seen[wayOf(r)] = true
-		if r.Protocol != state.Protocol && maindefault.Fixed(r) == "" && !remembered[wayOf(r)] {
-			replaced[way{Place: r.Place(), index: r.Hops[0].Index}] = true
+		if in.Config != nil && r.Protocol != state.Protocol && maindefault.Fixed(r) == "" && !remembered[wayOf(r)] {
+			taken[way{Place: r.Place(), index: r.Hops[0].Index}] = true
 		}
 	}
-	return slices.DeleteFunc(known, func(r fib.Route) bool {
-		return !seen[wayOf(r)] && replaced[way{Place: r.Place(), index: r.Hops[0].Index}]
-	})
+	for _, r := range known {
+		if !seen[wayOf(r)] && (taken[way{Place: r.Place(), index: r.Hops[0].Index}] || earlier.has(r)) {
+			replaced = append(replaced, r)
+		} else {
+			kept = append(kept, r)
+		}
+	}
+	return kept, replaced
 }
 
 // routeSet is a set of routes, whoever installed them. A pod may have thousands of one place.

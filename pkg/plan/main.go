@@ -51,7 +51,7 @@ func isOfMain(s state.State, index int) bool {
 
 // mainOf is the attachment's part in main.
 func (s situation) mainOf(nics []tables.NIC) (*state.Main, error) {
-	m := &state.Main{Wish: string(s.Config.MainDefault)}
+	m := &state.Main{Wish: string(s.Config.MainDefault), Replaced: s.replaced}
 	for _, n := range nics {
 		m.NICs = append(m.NICs, state.Device{Index: n.Link.Index, Name: n.Link.Name})
 	}
@@ -241,6 +241,11 @@ func (s situation) rememberedAlone() []fib.Route {
 	for _, o := range s.otherStates() {
 		for _, r := range displacedIn(o) {
 			byOthers.add(r)
+		}
+		if o.Main != nil {
+			for _, r := range o.Main.Replaced { // which nobody is to put back
+				byOthers.add(r)
+			}
 		}
 	}
 	for _, st := range s.states {

@@ -60,6 +60,8 @@ type situation struct {
 	// defaults are all that are known, in main or out of it, but for those that we made;
 	// main is the table as it would be without us.
 	defaults, main []fib.Route
+	// replaced are those that somebody has put others in the place of.
+	replaced []fib.Route
 	// ownTables are those of the states.
 	ownTables map[uint32]bool
 }
@@ -71,9 +73,7 @@ func situationOf(in Input) situation {
 	}
 	s.ownTables = state.Tables(s.states)
 	s.defaults = knownDefaults(in, s.states, true)
-	if in.Config != nil { // DEL puts back all that ADD took out
-		s.defaults = withoutReplaced(in, s.states, s.defaults)
-	}
+	s.defaults, s.replaced = withoutReplaced(in, s.states, s.defaults)
 	s.main = make([]fib.Route, 0, len(in.Seen.Routes)+len(s.defaults))
 	for _, r := range in.Seen.Routes {
 		if r.Table == state.MainTable && r.Protocol != state.Protocol && !r.IsDefault() {

@@ -140,6 +140,9 @@ type Main struct {
 	// Displaced those, of its own NICs and others, that were out of main after ADD.
 	Defaults  []fib.Route `json:"defaults,omitempty"`
 	Displaced []fib.Route `json:"displaced,omitempty"`
+	// Replaced are those that were out of main when ADD found others in their place: they are in the record
+	// of who took them out, and count no more.
+	Replaced []fib.Route `json:"replaced,omitempty"`
 	// Families are those of which main has a default.
 	Families []fib.Family `json:"families,omitempty"`
 }

@@ -274,12 +274,14 @@ func (b *tableBuilder) defaultRoute(f fib.Family, exit []fib.Hop) fib.Route {
 			return r
 		}
 	}
+	var best fib.Route // main may have several by one hop
 	for _, m := range b.pod.Defaults {
-		if m.Family == f && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit) {
-			r.MTU, r.AdvMSS, r.OtherMetrics = m.MTU, m.AdvMSS, m.OtherMetrics
-			return r
+		leadsThere := m.Family == f && slices.Equal(normalHops(m.Through(b.nic.Link.Index, false).Hops), exit)
+		if leadsThere && (!best.Dst.IsValid() || isBetter(m, best)) {
+			best = m
 		}
 	}
+	r.MTU, r.AdvMSS, r.OtherMetrics = best.MTU, best.AdvMSS, best.OtherMetrics
 	return r
 }
 
