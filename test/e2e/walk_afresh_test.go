@@ -47,6 +47,9 @@ func (k *walker) afresh() (what, details string) {
 	if len(k.order) == 0 || k.loss != nil {
 		return "", ""
 	}
+	if k.twin.is.hidesHops() {
+		return "", ""
+	}
 	for _, name := range k.order {
 		if d, there := k.pod.is.device(name); !there || !d.up || len(k.lost) > 0 {
 			return "", "" // the twin's routes went with the link, which the pod's attachments remember
@@ -261,4 +264,14 @@ func (k *walker) difference(want, got []trait) string {
 		}
 	}
 	return out.String()
+}
+
+// hidesHops reports whether the kernel cannot tell all of an IPv6 default of several hops: of the second and further ones
+// it tells the attributes only when it is asked for the way by their devices, and then a better route is the answer.
+func (s *routing) hidesHops() bool {
+	return slices.ContainsFunc(s.routes, func(r route) bool {
+		return !r.four && r.defaultOfMain() && len(r.hops) > 1 && slices.ContainsFunc(s.routes, func(o route) bool {
+			return !o.four && o.defaultOfMain() && o.metric < r.metric
+		})
+	})
 }

@@ -75,6 +75,11 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 			delete(k.ignoring, s.NIC)
 		}
 		for _, l := range k.w.Lines(s, k.pod.names) {
+			if strings.HasPrefix(l.Text, "route ") && strings.Contains(l.Text, "default") { // which a table may go by
+				for _, a := range k.attached {
+					a.muted = true
+				}
+			}
 			if strings.Contains(l.Text, "/ignore_routes_with_linkdown=1") {
 				k.ignoring[s.NIC] = true
 			}
@@ -93,8 +98,11 @@ func (k *walker) ended(s walk.Step, call netlab.Invocation) (what, details strin
 			if device, ok := strings.CutPrefix(l.Text, "net/ipv4/conf/"); ok && strings.Contains(l.Text, "/rp_filter=") && len(k.attached) > 0 {
 				device, _, _ = strings.Cut(device, "/")
 				k.written[device] = true
-				if a := k.attached[device]; a != nil {
-					a.spoiled = true
+				d, _ := k.pod.is.device(device)
+				for name, a := range k.attached {
+					if _, wants := a.wants[d.index]; name == device || wants {
+						a.spoiled = true
+					}
 				}
 			}
 		}
@@ -204,7 +212,7 @@ func (k *walker) refusable(s walk.Step) bool {
 		}
 	}
 	if by := s.ReplyBy(); by != "" {
-		if d, there := k.pod.is.device(by); !there || !d.up {
+		if d, there := k.pod.is.device(by); !there || !d.up || !d.six { // all its VIPs are of both families
 			return true
 		}
 	}
@@ -339,12 +347,13 @@ func (k *walker) foreignUntouched(walk.Step, netlab.Invocation) (what, details s
 }
 
 // foreign leaves out what is ours, and VIPs with the routes that the kernel makes of
-// them. What the twin has of ours others have made in our name.
+// them. What the twin has of ours others have made in our name; but an anchor is one for all, and goes
+// with the last rule that leads to it.
 func (s *routing) foreign(twin *routing) routing {
 	forged := twin.wholes()
 	f := routing{}
 	for _, r := range s.rules {
-		if !r.ours || forged[r.whole] {
+		if !r.ours || forged[r.whole] && r.action != unix.FR_ACT_NOP {
 			f.rules = append(f.rules, r)
 		}
 	}
@@ -360,6 +369,11 @@ func (s *routing) foreign(twin *routing) routing {
 	}
 	f.devices = s.devices
 	return f
+}
+
+// withoutAnchors leaves out the anchors, one of which others may have made in our name: it goes with ours.
+func withoutAnchors(rules []rule) []rule {
+	return slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return r.ours && r.action == unix.FR_ACT_NOP })
 }
 
 func isVIP(ip netip.Addr) bool {
@@ -502,6 +516,7 @@ func (k *walker) mainKeepsDefaults(s walk.Step, call netlab.Invocation) (what, d
 		kept := func(h hop) bool { return !k.lost[k.twin.is.nameOf(h.index)] }
 		switch {
 		case has(k.pod.is, whichever):
+		case k.loss != nil: // who is the next one may have been in that record alone
 		case has(k.pod.was, whichever) && has(k.twin.is, whichever):
 			return "the only default of main was taken away", fmt.Sprintf("IPv4 %t\n%s", four, k.mains())
 		case call.ExitCode == 0 && !unsure && k.loss == nil && has(k.twin.is, kept):
@@ -817,6 +832,7 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 		return k.allButLost()
 	}
 	got, want := k.pod.is.withoutKept().sorted(), k.twin.is.withoutKept().sorted()
+	got.rules, want.rules = withoutAnchors(got.rules), withoutAnchors(want.rules)
 	if diff := want.diff(&got); diff != "" {
 		if why := k.excuse(); why != "" {
 			k.over = true
@@ -852,6 +868,7 @@ func (k *walker) nothingLeft(s walk.Step, call netlab.Invocation) (what, details
 // may have had taken out, and got back. From here on the twin says nothing any more.
 func (k *walker) excuse() string {
 	got, want := k.pod.is.withoutKept(), k.twin.is.withoutKept()
+	got.rules, want.rules = withoutAnchors(got.rules), withoutAnchors(want.rules)
 	got.routes, want.routes = withoutDefaults(got.routes), withoutDefaults(want.routes)
 	if got.diff(&want) != "" {
 		return ""

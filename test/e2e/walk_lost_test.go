@@ -99,7 +99,7 @@ func (k *walker) withoutRecord(s walk.Step, call netlab.Invocation) (what, detai
 		}
 	}
 	for _, r := range after.routes {
-		if r.table == unix.RT_TABLE_MAIN && !before.goesBy(r) && !k.known(r) {
+		if r.table == unix.RT_TABLE_MAIN && !before.goesBy(r) && !k.known(r) && !k.recorded(before, r) {
 			return "DEL without a record put a route into main", r.short
 		}
 	}
@@ -122,6 +122,29 @@ func (s *routing) goesBy(r route) bool {
 // known reports whether a route of main is the twin's, or was until a NIC was down.
 func (k *walker) known(r route) bool {
 	return k.twin.is.goesBy(r) || slices.ContainsFunc(r.hops, func(h hop) bool { return k.lost[k.pod.is.nameOf(h.index)] })
+}
+
+// recorded reports whether all hops of a route that were not there before are in the records of attachments that are
+// there: one of them has main now.
+func (k *walker) recorded(before *routing, r route) bool {
+	records, err := filepath.Glob(filepath.Join(k.dataDir, "*", "*.json"))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	var text bytes.Buffer
+	for _, path := range records {
+		record, err := os.ReadFile(path)
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		text.Write(record)
+	}
+	return !slices.ContainsFunc(r.hops, func(h hop) bool {
+		one := r
+		one.hops = []hop{h}
+		known := fmt.Sprintf(" nexthop via %v dev %s index %d", h.gateway, k.pod.is.nameOf(h.index), h.index)
+		return !before.goesBy(one) && !bytes.Contains(text.Bytes(), []byte(known))
+	})
 }
 
 // settings are those that symroute may write.
