@@ -138,6 +138,39 @@ func TestRouterIsReplaced(t *testing.T) {
 	}
 }
 
+// TestReplacedRouterStaysReplaced: net1 has displaced the default of eth0, for which somebody then adds another. The table
+// of eth0 goes by the new one; the old one, which the record of net1 still holds, does not come back to it, neither in
+// CHECK nor when net1's attachment is added again. Of two defaults by one next hop the table has the size of packets of the
+// better one.
+func TestReplacedRouterStaysReplaced(t *testing.T) {
+	t.Parallel()
+	dhcp := eth0.withoutGateways()
+	b := newBench(t, dhcp, net1)
+	pod := b.pod.NS
+	pod.Batch(t, "route append default via "+providerA.gateway6().String()+" dev eth0 mtu 1400")
+	taker, a := b.attach(net1, netlab.Object{"mainDefault": "take"}), b.attach(dhcp, nil)
+	taker.must(t, "ADD")
+	pod.Batch(t, "route append default via fe80::2 dev eth0")
+	for range 2 {
+		a.must(t, "ADD")
+		a.must(t, "CHECK")
+		taker.must(t, "ADD")
+		taker.must(t, "CHECK")
+	}
+	table := pod.IP(t, "-6", "route", "show", "table", "all", "default")
+	if strings.Contains(table, "via "+providerA.gateway6().String()) || !strings.Contains(table, "default via fe80::2 dev eth0 table") {
+		t.Errorf("eth0's table does not go by the new router:\n%s", table)
+	}
+	pod.Batch(t, "route append default via fe80::2 dev eth0 metric 20 mtu 1300")
+	a.must(t, "ADD")
+	a.must(t, "CHECK")
+	if table := pod.IP(t, "-6", "route", "show", "table", "all", "default"); !strings.Contains(table, "mtu 1300") {
+		t.Errorf("eth0's table does not have the better default's size of packets:\n%s", table)
+	}
+	a.must(t, "DEL")
+	taker.must(t, "DEL")
+}
+
 // TestNamedGatewayStays: what main has does not matter where the configuration or IPAM names the
 // gateway.
 func TestNamedGatewayStays(t *testing.T) {
