@@ -1,11 +1,18 @@
 package ctl
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +36,13 @@ type lab struct {
 	gateways     map[string]*netlab.NS // by name; their links are "lan" (to the pod) and "wan"
 	pod          *netlab.Pod
 	dataDir      string
+	watcher      *watcher // nil: no command runs in the background
+}
+
+// watcher is a command that runs in the background until the script has seen enough.
+type watcher struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer
 }
 
 // nic is a NIC of the pod.
@@ -114,6 +128,9 @@ func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, boo
 		"serve":       func(ts *testscript.TestScript, _ bool, args []string) { l.serve(t, ts, args) },
 		"talk":        l.talk,
 		"lottery":     l.lottery,
+		"watch":       func(ts *testscript.TestScript, _ bool, args []string) { l.watch(t, ts, args) },
+		"watched":     l.watched,
+		"flood":       l.flood,
 		"vanish":      func(*testscript.TestScript, bool, []string) { l.pod.NS.Vanish(t) }, // the pod's namespace goes
 	}
 }
@@ -284,6 +301,73 @@ func (l *lab) lottery(ts *testscript.TestScript, _ bool, args []string) {
 	if dead == 0 || dead == tries {
 		ts.Fatalf("%d of %d conversations did not happen", dead, tries)
 	}
+}
+
+// watch starts a command of symroutectl in the background, and waits until it says that it is watching:
+// watch COMMAND ...
+func (l *lab) watch(t *testing.T, ts *testscript.TestScript, args []string) {
+	w := &watcher{cmd: exec.Command(filepath.Join(netlab.BinDir(t), "symroutectl"), args...)}
+	w.cmd.Stdout = &w.output
+	stderr, err := w.cmd.StderrPipe()
+	if err == nil {
+		err = w.cmd.Start()
+	}
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { _ = w.cmd.Process.Kill() })
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() && !strings.Contains(lines.Text(), "watching") {
+		ts.Logf("%s", lines.Text())
+	}
+	if lines.Err() != nil || !strings.Contains(lines.Text(), "watching") {
+		ts.Fatalf("symroutectl %s does not watch", strings.Join(args, " "))
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	l.watcher = w
+}
+
+// watched ends the command of watch by Ctrl-C, and puts what it printed into a file. It has to have found something, or
+// with "!" nothing: watched FILE.
+func (l *lab) watched(ts *testscript.TestScript, neg bool, args []string) {
+	if l.watcher == nil || len(args) != 1 {
+		ts.Fatalf("usage: watch COMMAND ..., then watched FILE")
+	}
+	w := l.watcher
+	l.watcher = nil
+	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
+		ts.Fatalf("%v", err)
+	}
+	err := w.cmd.Wait()
+	ts.Logf("%s", w.output.String())
+	if found := w.cmd.ProcessState.ExitCode(); found != 1 && !neg || found != 0 && neg {
+		ts.Fatalf("exit code %d (%v)", found, err)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), w.output.Bytes(), 0o600))
+}
+
+// flood sends datagrams from the client to an address of the pod: flood ADDRESS:PORT COUNT.
+func (l *lab) flood(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: flood ADDRESS:PORT COUNT")
+	}
+	to := addrPort(ts, args[0])
+	count, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ts.Check(l.client.Do(func() error {
+		// Not connected, so that answers to the first ones do not end it.
+		conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(client4, 0)))
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		for range count {
+			if _, err := conn.WriteToUDPAddrPort([]byte("x"), to); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 func addrPort(ts *testscript.TestScript, text string) netip.AddrPort {
