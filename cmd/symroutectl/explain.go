@@ -1,25 +1,31 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/pkg/drops"
 	"github.com/symroute/symroute/pkg/explain"
 	"github.com/symroute/symroute/pkg/fib"
 	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/node"
 )
 
 // explainOptions say which packets are meant.
 type explainOptions struct {
 	from, to, nic, proto, mark string
 	port                       uint16
-	verbose                    bool
+	verbose, live              bool
+	span                       time.Duration
 }
 
 func (a *app) explain() *cobra.Command {
@@ -35,7 +41,8 @@ With CLIENT, an address outside, every address of the pod is tried against it. W
 The first line is the verdict. Below it stands each thing that a packet meets, as the kernel has it: the address, the link,
 the rule that decides, the route, the neighbour. The kernel is asked (as "ip route get" does); -v prints the commands.
 
-It does not judge what netfilter does: the hooks that see the packets are listed at the end.
+It does not judge what netfilter does: the hooks that see the packets are listed at the end. --live shows what the kernel
+drops while you try again (see drops): netfilter's drops among them, and those behind routing.
 
 Exit codes: 0 the packets arrive, as far as the pod is concerned; 1 they do not; 2 it could not be told.`,
 		Example: `  # Does net1's address answer this client?
@@ -47,7 +54,7 @@ Exit codes: 0 the packets arrive, as far as the pod is concerned; 1 they do not;
   # Any network namespace, with symroute or without
   symroutectl explain --netns 4711 192.0.2.7`,
 		Args: cobra.MaximumNArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runExplain(o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runExplain(cmd.Context(), o, args) },
 	}
 	a.selection.one(cmd)
 	flags := cmd.Flags()
@@ -58,11 +65,13 @@ Exit codes: 0 the packets arrive, as far as the pod is concerned; 1 they do not;
 	flags.Uint16Var(&o.port, "dport", 0, "the port of the server")
 	flags.StringVar(&o.mark, "mark", "", "the firewall mark of the packets, such as 0x1")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print the commands that show the same")
+	flags.BoolVar(&o.live, "live", false, "then show what the kernel drops while you try again, until Ctrl-C")
+	flags.DurationVar(&o.span, "for", 0, "with --live: how long")
 	cmd.MarkFlagsRequiredTogether("from", "to")
 	return cmd
 }
 
-func (a *app) runExplain(o explainOptions, args []string) error {
+func (a *app) runExplain(ctx context.Context, o explainOptions, args []string) error {
 	pod, rest, err := a.pod(args)
 	if err != nil {
 		return err
@@ -71,14 +80,31 @@ func (a *app) runExplain(o explainOptions, args []string) error {
 	if err != nil {
 		return err
 	}
+	report, err := explanations(pod, flow, client)
+	if err != nil {
+		return err
+	}
+	if o.live {
+		return a.explainLive(ctx, o, pod, report)
+	}
+	err = a.output.print(a.out, report.document(o.verbose))
+	if err == nil && report.broken() {
+		return errProblem
+	}
+	return err
+}
+
+// explanations explains a connection, or those of a client with every address of the pod.
+func explanations(pod node.Pod, flow explain.Flow, client netip.Addr) (explainReport, error) {
+	report := explainReport{Pod: pod.String()}
 	ns, err := kernel.Enter(pod.Netns)
 	if err != nil {
-		return fmt.Errorf("%s: %w", pod, err)
+		return report, fmt.Errorf("%s: %w", pod, err)
 	}
 	defer ns.Close() //nolint:errcheck // it was only looked at
 	seen, err := explain.Look(ns)
 	if err != nil {
-		return fmt.Errorf("%s: %w", pod, err)
+		return report, fmt.Errorf("%s: %w", pod, err)
 	}
 	flows := []explain.Flow{flow}
 	if client.IsValid() {
@@ -89,24 +115,51 @@ func (a *app) runExplain(o explainOptions, args []string) error {
 			flows = append(flows, one)
 		}
 		if len(flows) == 0 {
-			return fmt.Errorf("%w: the pod has no %s address", explain.ErrFlow, fib.FamilyOf(client))
+			return report, fmt.Errorf("%w: the pod has no %s address", explain.ErrFlow, fib.FamilyOf(client))
 		}
 	}
-	report := explainReport{Pod: pod.String()}
 	for _, f := range flows {
 		e, err := seen.Explain(f)
 		if err != nil {
-			return err
+			return report, err
 		}
 		report.Items = append(report.Items, e)
 	}
-	err = a.output.print(a.out, document{
-		kind: "Explanation", value: report, text: func(t *text) { report.print(t, o.verbose) },
-	})
-	if err == nil && report.broken() {
+	return report, nil
+}
+
+// explainLive shows what routing says, and then what the kernel drops of these connections while the user tries.
+func (a *app) explainLive(ctx context.Context, o explainOptions, pod node.Pod, report explainReport) error {
+	w, err := watchable(pod)
+	if err != nil {
+		return fmt.Errorf("%s: %w", pod, err)
+	}
+	isText := a.output.format == formatTable || a.output.format == formatWide
+	if isText {
+		if err := a.output.print(a.out, report.document(o.verbose)); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out)
+	}
+	if o.span > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.span)
+		defer cancel()
+	}
+	dropped, err := a.watch(ctx, dropsOptions{}, map[uint32]watchedPod{w.inode: w})
+	if err != nil {
+		return err
+	}
+	report.Live = dropped.between(report)
+	if isText {
+		report.Live.print(&text{Writer: a.out, headers: !a.output.noHeaders, colored: a.output.isColored(a.out)})
+	} else if err := a.output.print(a.out, report.document(o.verbose)); err != nil {
+		return err
+	}
+	if report.broken() || len(report.Live.Items) > 0 {
 		return errProblem
 	}
-	return err
+	return nil
 }
 
 // read reads the options, and the client if one is named in their place.
@@ -164,6 +217,70 @@ func (o explainOptions) read(args []string) (flow explain.Flow, client netip.Add
 type explainReport struct {
 	Pod   string                 `json:"pod"`
 	Items []*explain.Explanation `json:"items"`
+	// Live is what the kernel dropped of the connections' packets while somebody tried (--live).
+	Live *liveDrops `json:"live,omitempty"`
+}
+
+func (r explainReport) document(verbose bool) document {
+	return document{kind: "Explanation", value: r, text: func(t *text) { r.print(t, verbose) }}
+}
+
+// liveDrops are drops of packets between the addresses that are explained.
+type liveDrops struct {
+	Items []dropSample `json:"items"`
+	// Others is how many drops the pod had beside.
+	Others int `json:"others"`
+}
+
+// between are the samples of these connections' packets.
+func (d dropReport) between(r explainReport) *liveDrops {
+	live := &liveDrops{Items: []dropSample{}}
+	for _, s := range d.Samples {
+		if slices.ContainsFunc(r.Items, func(e *explain.Explanation) bool { return s.isBetween(e.From, e.To) }) {
+			live.Items = append(live.Items, s)
+		} else {
+			live.Others++
+		}
+	}
+	return live
+}
+
+// isBetween says whether a packet is from one of two addresses to the other.
+func (s dropSample) isBetween(a, b netip.Addr) bool {
+	from, to := hostOf(s.From), hostOf(s.To)
+	return from == a && to == b || from == b && to == a
+}
+
+// hostOf is the address of what may have a port, too.
+func hostOf(text string) netip.Addr {
+	if ap, err := netip.ParseAddrPort(text); err == nil {
+		return ap.Addr()
+	}
+	a, _ := netip.ParseAddr(text) // ARP and others may have none
+	return a
+}
+
+func (l liveDrops) print(t *text) {
+	reasons := map[string]int{}
+	var order []string
+	for _, s := range l.Items {
+		if reasons[s.Reason] == 0 {
+			order = append(order, s.Reason)
+		}
+		reasons[s.Reason]++
+	}
+	if len(order) == 0 {
+		fmt.Fprintf(t, "The kernel has dropped no packet of this connection meanwhile (others of the pod: %d).\n", l.Others)
+		return
+	}
+	for _, reason := range order {
+		e, _ := drops.Explain(reason)
+		fmt.Fprintf(t, "%s: the kernel has dropped packets of this connection: %s", t.paint(red, reason), e.Sentence)
+		if e.Change != "" {
+			fmt.Fprintf(t, "\n  %s", e.Change)
+		}
+		fmt.Fprintln(t)
+	}
 }
 
 func (r explainReport) broken() bool {

@@ -129,7 +129,11 @@ func asYAML(data []byte) ([]byte, error) {
 		return nil, err
 	}
 	plain(&node)
-	return yaml.Marshal(&node)
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	err := encoder.Encode(&node)
+	return out.Bytes(), err
 }
 
 // plain takes the style of JSON away.
