@@ -108,7 +108,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"see", "See:", func(a *app) []*cobra.Command {
-			return []*cobra.Command{a.list(), a.show(), a.explain(), a.drops()}
+			return []*cobra.Command{a.list(), a.show(), a.explain(), a.drops(), a.draw()}
 		}},
 		{"check", "Check and repair:", func(a *app) []*cobra.Command {
 			return []*cobra.Command{a.check(), a.repair()}

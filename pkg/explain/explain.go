@@ -33,7 +33,12 @@ var ErrFlow = errors.New("this connection cannot be explained")
 type Explanation struct {
 	From netip.Addr `json:"from"`
 	To   netip.Addr `json:"to"`
-	NIC  string     `json:"nic"`
+	// Local is that of the two which is the pod's; not valid where it passes packets on.
+	Local netip.Addr `json:"local,omitzero"`
+	// NIC is the one by which what comes from the other side comes; Leaves those by which what the pod sends leaves, "none"
+	// where nothing leaves.
+	NIC    string `json:"nic"`
+	Leaves string `json:"leaves"`
 	// Works is set where nothing was found that keeps the packets from arriving.
 	Works bool `json:"works"`
 	// Verdict is one sentence.
@@ -194,8 +199,7 @@ func (p *Pod) connection(f Flow, local, remote netip.Addr) *Explanation {
 	c := conn{Flow: f, local: local, remote: remote}
 	nic, how := p.arrival(c)
 	c.nic = nic
-	e := &Explanation{From: f.From, To: f.To, NIC: nic.Name, NotJudged: p.Chains}
-
+	e := &Explanation{From: f.From, To: f.To, Local: local, NIC: nic.Name, Leaves: devices(p.ask(c.out()).Route), NotJudged: p.Chains}
 	arriving := p.receive(c)
 	if how != "" {
 		arriving.steps = append([]Step{{Note, "nic", how, ""}}, arriving.steps...)

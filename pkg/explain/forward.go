@@ -19,7 +19,7 @@ func (p *Pod) forwarded(f Flow) *Explanation {
 		there = p.towards(f.From)
 	}
 	back := p.towards(f.To)
-	e.NIC = there.Name
+	e.NIC, e.Leaves = there.Name, back.Name
 	packet := fib.Packet{Query: fib.Query{To: f.To, From: f.From, IIF: there.Index}, Mark: f.Mark, Protocol: f.Protocol, Port: f.Port}
 	request := p.passOn(packet, there)
 	reply := p.passOn(fib.Packet{
