@@ -15,8 +15,8 @@ PROGRESS = scripts/progress
 # TIME is that of a machine with two cores whose build cache is filled; the first run compiles for
 # one or two minutes more. "make help" prints them.
 
-build: ## 5 s | the plugin, statically linked: bin/symroute
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/symroute ./plugins/symroute
+build: ## 10 s | the plugin and the command, statically linked: bin/symroute, bin/symroutectl
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./plugins/symroute ./cmd/symroutectl
 
 help: ## 1 s | this list
 	@awk -F ' *## *| *[|] *' ' \
@@ -69,7 +69,7 @@ bin/golangci-lint: scripts/lint/go.mod ## 3 min | the linter, in the version of 
 
 # Its database is on the network: a step of the release, not of CI.
 vulncheck: ## 1 min | known vulnerabilities in what the executable is made of
-	$(PROGRESS) $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./plugins/...
+	$(PROGRESS) $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./plugins/... ./cmd/...
 
 ARCHES = amd64 arm64 ppc64le riscv64 s390x
 archives: ## 5 min | what a release consists of: dist/symroute-linux-ARCH.tgz, and their checksums
@@ -77,7 +77,7 @@ archives: ## 5 min | what a release consists of: dist/symroute-linux-ARCH.tgz, a
 	for arch in $(ARCHES); do \
 		GOARCH=$$arch $(MAKE) build && \
 		tar --create --gzip --owner=0 --group=0 --numeric-owner \
-			--file dist/symroute-linux-$$arch.tgz -C bin symroute -C .. LICENSE || exit; \
+			--file dist/symroute-linux-$$arch.tgz -C bin symroute symroutectl -C .. LICENSE || exit; \
 	done
 	cd dist && sha256sum *.tgz >SHA256SUMS
 

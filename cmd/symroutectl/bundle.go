@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/bundle"
 	"github.com/symroute/symroute/pkg/node"
 )
@@ -54,7 +56,14 @@ Exit codes: 0 the archive was written, even if some of its files could not be ma
 			}
 			options.Node = a.selection.node
 			options.Version = fmt.Sprintf("symroutectl %s (%s)", release, runtime.Version())
-			options.Check = bundle.Recorded
+			options.Check = func(p node.Pod) string {
+				report := audit.Check(cmd.Context(), []node.Pod{p}, func(int) {})
+				data, err := json.MarshalIndent(report, "", "  ")
+				if err != nil {
+					return err.Error() + "\n"
+				}
+				return fmt.Sprintf("%s\n%s\n\n%s", report.Headline(), data, bundle.Recorded(p))
+			}
 			options.Now = time.Now()
 			options.Name = bundle.NameOn(hostname(), options.Now)
 			return a.writeBundle(cmd.Context(), file, options)
