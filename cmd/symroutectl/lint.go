@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,126 +12,69 @@ import (
 )
 
 func (a *app) lint() *cobra.Command {
-	var strict bool
+	strict := false
 	cmd := &cobra.Command{
-		Use:   "lint FILE... | DIRECTORY | -",
-		Short: "Find what is wrong with network configurations",
-		Long: `Find what is wrong with network configurations: conflists, configurations of one plugin, and
-NetworkAttachmentDefinitions (YAML or JSON, several documents in a file). - is standard input.
+		Use:   "lint FILE|DIRECTORY|-...",
+		Short: "Find what is wrong in conflists and NetworkAttachmentDefinitions",
+		Long: `lint reads network configurations, and says what is wrong in them before a pod does: all of it at once, each with
+its file, its line and its path. It needs no node.
 
-The keys of symroute are read as the plugin reads them. The mistakes that are made around it are found, too: no interface
-plugin before it, sbr or tuning beside it, names that CNI or Kubernetes does not take, a file name that the runtime reads
-otherwise.
+It takes conflists, single plugins (.conf, .json) and NetworkAttachmentDefinitions (YAML or JSON, several in a file,
+lists as kubectl prints them). Other objects of Kubernetes are passed over. Of a directory it reads all files that
+may be one of these; "-" is standard input.
 
-Each line of the output is FILE:LINE: PATH: what is wrong and what would be right.
+It knows the keys of symroute, what the runtime and Multus make of a configuration, and plugins that do not go together
+with symroute. What only a pod shows, such as a gateway in no subnet of the NIC, it cannot tell.
 
-Exit codes: 0 nothing but warnings, 1 errors (with --strict warnings, too), 2 a file cannot be read.`,
+Exit codes: 0 no errors (warnings alone are none, but with --strict), 1 errors, 2 a file could not be read, or there
+is no configuration in any of them.`,
 		Example: `  symroutectl lint /etc/cni/net.d
-  kubectl get net-attach-def -A -o yaml | symroutectl lint -`,
+  symroutectl lint --strict networks.yaml
+  kubectl get network-attachment-definitions -A -o yaml | symroutectl lint -`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runLint(args, strict) },
 	}
-	cmd.Flags().BoolVar(&strict, "strict", false, "warnings count as errors")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit 1 if there are warnings")
 	return cmd
 }
 
 func (a *app) runLint(args []string, strict bool) error {
-	report := lintReport{Items: []lint.Finding{}}
-	files, err := configFiles(args)
+	var files []lint.File
+	var unread error // keeps nobody from the others
+	for _, name := range args {
+		more, err := lint.Open(name, a.in)
+		files, unread = append(files, more...), errors.Join(unread, err)
+	}
+	report := lint.Check(files...)
+	if report.Configurations == 0 {
+		return cmp.Or(unread, fmt.Errorf("no network configuration in %s", strings.Join(args, ", ")))
+	}
+	err := a.output.print(a.out, document{
+		kind:  "LintReport",
+		value: report,
+		text: func(t *text) {
+			for _, f := range report.Items {
+				fmt.Fprintln(t, f)
+			}
+		},
+	})
 	if err != nil {
 		return err
 	}
-	for _, f := range files {
-		data, err := a.contents(f.name)
-		if err != nil {
-			return err
-		}
-		found, err := lint.Lint(f.name, data)
-		if errors.Is(err, lint.ErrNoNetwork) && f.maybe {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		report.Files++
-		report.Items = append(report.Items, found...)
+	a.note("%s checked: %s, %s", count(report.Configurations, "configuration"), count(report.Errors, "error"), count(report.Warnings, "warning"))
+	if unread != nil {
+		return unread
 	}
-	err = a.output.print(a.out, document{kind: "LintReport", value: report, text: report.print})
-	for _, f := range report.Items {
-		if err == nil && (f.Severity == lint.Error || strict) {
-			err = errProblem
-		}
+	if report.Errors > 0 || strict && report.Warnings > 0 {
+		return errProblem
 	}
-	return err
+	return nil
 }
 
-// configFile is a file to read.
-type configFile struct {
-	name  string
-	maybe bool // it was found in a directory, and may be something else
-}
-
-// configFiles are the files of the arguments: of a directory those that may hold networks.
-func configFiles(args []string) ([]configFile, error) {
-	var out []configFile
-	for _, arg := range args {
-		info, err := os.Stat(arg)
-		if arg == "-" || err != nil || !info.IsDir() {
-			out = append(out, configFile{name: arg})
-			continue
-		}
-		entries, err := os.ReadDir(arg)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			switch filepath.Ext(e.Name()) {
-			case ".conf", ".conflist", ".json", ".yaml", ".yml":
-				out = append(out, configFile{filepath.Join(arg, e.Name()), true})
-			}
-		}
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
 	}
-	return out, nil
-}
-
-// contents reads a file, or standard input for "-".
-func (a *app) contents(name string) ([]byte, error) {
-	const most = 16 << 20
-	in := a.in
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close() //nolint:errcheck // it was only read
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
-	if err == nil && len(data) > most {
-		err = fmt.Errorf("%s: is larger than %d MiB", name, most>>20)
-	}
-	return data, err
-}
-
-// lintReport is what is printed.
-type lintReport struct {
-	Files int            `json:"files"`
-	Items []lint.Finding `json:"items"`
-}
-
-func (r lintReport) print(t *text) {
-	for _, f := range r.Items {
-		color := red
-		if f.Severity == lint.Warning {
-			color = yellow
-		}
-		fmt.Fprintln(t, t.paint(color, f.String()))
-	}
-	if len(r.Items) == 0 {
-		files := "files"
-		if r.Files == 1 {
-			files = "file"
-		}
-		fmt.Fprintf(t, "%d %s: nothing is wrong\n", r.Files, files)
-	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/symroute/symroute/pkg/lint"
@@ -8,37 +10,54 @@ import (
 
 func (a *app) migrate() *cobra.Command {
 	return &cobra.Command{
-		Use:   "migrate FILE | -",
-		Short: "Rewrite a network with sbr, tuning's rp_filter or coordinator for symroute",
-		Long: `Rewrite a network so that symroute does what sbr, the rp_filter keys of tuning, or spiderpool's coordinator did.
+		Use:   "migrate FILE|-",
+		Short: "Put symroute in place of sbr, tuning's rp_filter, spiderpool's coordinator",
+		Long: `migrate prints a conflist, or a file with NetworkAttachmentDefinitions, in which symroute has taken the place of
 
-FILE is a conflist or a file of NetworkAttachmentDefinitions. The new one is printed on standard output, and nothing is
-written; what changes in meaning is printed on standard error, a line each. If there is nothing to migrate, the file is
-printed as it is.
+  sbr            whose gateways become symroute's
+  tuning         of its keys net.ipv4.conf.NIC.rp_filter; all others stay
+  coordinator    of spiderpool, unless its mode is "disable"
 
-Pods keep what they have: the new network is that of pods that start after it.`,
-		Example: `  symroutectl migrate 20-data.conflist > 20-data.conflist.new
-  kubectl get net-attach-def data -o yaml | symroutectl migrate - | kubectl apply -f -`,
+All else stays as it is, comments and order included. What has another meaning now stands on standard error, one
+comment for each, with what it was and what it is: read them before you use the result. It is checked as lint does.
+
+Exit codes: 0 migrated, or there was nothing to migrate; 1 the result has errors, which are on standard error; 2 the
+file could not be read.`,
+		Example: `  symroutectl migrate networks.yaml > networks.new.yaml
+  kubectl get network-attachment-definitions storage -o yaml | symroutectl migrate - | kubectl diff -f -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runMigrate(args[0]) },
 	}
 }
 
 func (a *app) runMigrate(name string) error {
-	data, err := a.contents(name)
+	files, err := lint.Open(name, a.in)
 	if err != nil {
 		return err
 	}
-	migrated, notes, err := lint.Migrate(name, data)
+	if len(files) != 1 || files[0].Listed {
+		return fmt.Errorf("%s is a directory; name one file", name)
+	}
+	m, err := lint.Migrate(files[0])
 	if err != nil {
 		return err
 	}
-	if len(notes) == 0 {
-		a.note("%s: nothing to migrate", name)
+	if _, err := a.out.Write(m.Data); err != nil {
+		return err
 	}
-	for _, n := range notes {
-		a.note("%s", n)
+	if string(m.Data) == string(files[0].Data) {
+		a.note("nothing to migrate in %s", files[0].Name)
+		return nil
 	}
-	_, err = a.out.Write(migrated)
-	return err
+	for _, c := range m.Changes {
+		fmt.Fprintln(a.err, c)
+	}
+	if m.Report.Errors == 0 {
+		return nil
+	}
+	a.note("the result has %s:", count(m.Report.Errors, "error"))
+	for _, f := range m.Report.Items {
+		fmt.Fprintln(a.err, f)
+	}
+	return errProblem
 }

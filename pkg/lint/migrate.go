@@ -1,384 +1,161 @@
 package lint
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
+	"github.com/symroute/symroute/pkg/config"
 )
 
-// Migrate rewrites the networks of a file so that symroute does what sbr, tuning's settings of the reverse-path filter
-// and coordinator did. Everything else stays. It returns the file in its own language, JSON or YAML, and what changes in
-// meaning; without notes nothing was to migrate, and the file is as it was. Its error wraps ErrNoNetwork, or says that the
-// file cannot be read: Lint says where.
-func Migrate(name string, data []byte) (migrated []byte, notes []string, err error) {
-	networks, found, err := read(name, data)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case len(networks) == 0 && len(found) > 0:
-		return nil, nil, fmt.Errorf("%s", Finding{File: name, Line: found[0].Line, Path: found[0].Path, Severity: Error, Problem: found[0].Problem})
-	case len(networks) == 0:
-		return nil, nil, fmt.Errorf("%s: %w", name, ErrNoNetwork)
-	}
-	if !isJSON(data) {
-		return migrateYAML(data)
-	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(bytes.ReplaceAll(data, []byte("\t"), []byte(" ")), &document); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", name, err)
-	}
-	root := document.Content[0]
-	if valueOf(root, "plugins") == nil { // of Kubernetes, as JSON
-		if notes, err = migrateDefinitions(root); len(notes) == 0 || err != nil {
-			return data, nil, err
-		}
-		return append(asJSON(root, ""), '\n'), notes, nil
-	}
-	if notes = migrate(root); len(notes) == 0 {
-		return data, nil, nil
-	}
-	return append(asJSON(root, ""), '\n'), notes, nil
+// A Migration is a file in which symroute has taken the place of others.
+type Migration struct {
+	// Data is the file; as it was, if there was nothing to do.
+	Data []byte
+	// Changes are what has another meaning now.
+	Changes []Change
+	// Report is what lint says of it.
+	Report Report
 }
 
-// migrateYAML migrates all definitions of a file.
-func migrateYAML(data []byte) (migrated []byte, notes []string, err error) {
-	var out bytes.Buffer
-	encoder := yaml.NewEncoder(&out)
-	encoder.SetIndent(2)
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	for {
-		var document yaml.Node
-		if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, nil, err
-		}
-		if len(document.Content) > 0 {
-			more, err := migrateDefinitions(document.Content[0])
-			if err != nil {
-				return nil, nil, err
-			}
-			notes = append(notes, more...)
-		}
-		if err := encoder.Encode(&document); err != nil {
-			return nil, nil, err
-		}
-	}
-	if err := encoder.Close(); err != nil {
-		return nil, nil, err
-	}
-	if len(notes) == 0 {
-		return data, nil, nil
-	}
-	return out.Bytes(), notes, nil
+// A Change is what a key meant, and what is there in its place.
+type Change struct {
+	File string
+	Line int
+	Path string
+	Was  string
+	Is   string
 }
 
-// migrateDefinitions migrates the networks of a document of Kubernetes in its place.
-func migrateDefinitions(document *yaml.Node) (notes []string, err error) {
-	if items := valueOf(document, "items"); items != nil {
-		for _, item := range elements(items) {
-			more, err := migrateDefinitions(item)
-			if err != nil {
-				return nil, err
-			}
-			notes = append(notes, more...)
-		}
-		return notes, nil
-	}
-	spec := valueOf(document, "spec", "config")
-	if textOf(valueOf(document, "kind")) != "NetworkAttachmentDefinition" || textOf(spec) == "" {
-		return nil, nil
-	}
-	n, wrong := readJSON([]byte(spec.Value), 0, false, "x")
-	if wrong != nil {
-		return nil, fmt.Errorf("spec.config of %s: %s", textOf(valueOf(document, "metadata", "name")), wrong.Problem)
-	}
-	if notes = migrate(n.root); len(notes) > 0 {
-		spec.SetString(string(asJSON(n.root, "")) + "\n")
-		spec.Style = yaml.LiteralStyle
-	}
-	return notes, nil
+// String is the change as a comment.
+func (c Change) String() string {
+	return fmt.Sprintf("# %s:%d: %s: was: %s; is: %s", c.File, c.Line, c.Path, c.Was, c.Is)
 }
 
-// migration is what becomes of one list of plugins.
-type migration struct {
-	keys  []*yaml.Node // of symroute: names and values in turn
-	notes []string
-}
-
-func (m *migration) note(format string, values ...any) {
-	m.notes = append(m.notes, fmt.Sprintf(format, values...))
-}
-
-// set gives symroute a key, unless it has it.
-func (m *migration) set(key, value, tag string) {
-	for i := 0; i < len(m.keys); i += 2 {
-		if m.keys[i].Value == key {
-			return
-		}
-	}
-	m.keys = append(m.keys, scalar(key, "!!str"), scalar(value, tag))
-}
-
-func scalar(value, tag string) *yaml.Node {
-	return &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: value}
-}
-
-// migrate migrates a list of plugins in its place, and says what changes in meaning.
-func migrate(root *yaml.Node) []string {
-	list := valueOf(root, "plugins")
-	if list == nil || list.Kind != yaml.SequenceNode {
-		return nil
-	}
-	var m migration
-	var stay []*yaml.Node
-	own, place := (*yaml.Node)(nil), -1 // of symroute; where the first of the others stood
-	for _, p := range list.Content {
-		switch textOf(valueOf(p, "type")) {
-		case symroute:
-			own = p
-			if place < 0 {
-				place = len(stay)
-			}
-			continue
-		case "sbr":
-			m.ofSBR(p)
-		case "coordinator":
-			m.ofCoordinator(p)
-		case "tuning":
-			if m.ofTuning(p) {
-				stay = append(stay, p)
-			}
-			continue
-		default:
-			stay = append(stay, p)
+// Migrate replaces sbr, the rp_filter keys of tuning and spiderpool's coordinator by symroute. All else in the
+// file stays as it is, byte for byte. Its error is about a file that cannot be read.
+func Migrate(f File) (Migration, error) {
+	c := &checker{file: f}
+	documents := c.documents()
+	m := Migration{Data: slices.Clone(f.Data)}
+	untouched := len(m.Data)                       // up to here
+	for _, d := range slices.Backward(documents) { // what is changed moves what is behind it
+		if d.at == nil || d.scalar.end > untouched { // an alias of YAML: the string has been seen
 			continue
 		}
-		if place < 0 {
-			place = len(stay)
-		}
-	}
-	if len(m.notes) == 0 {
-		return nil
-	}
-	if place < 0 { // tuning's settings alone: behind all
-		place = len(stay)
-	}
-	if own == nil {
-		own = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: []*yaml.Node{scalar("type", "!!str"), scalar(symroute, "!!str")}}
-	}
-	for i := 0; i < len(m.keys); i += 2 {
-		if key, _ := entry(own, m.keys[i].Value); key == nil {
-			own.Content = append(own.Content, m.keys[i], m.keys[i+1])
-		}
-	}
-	list.Content = slices.Insert(stay, min(place, len(stay)), own)
-	return m.notes
-}
-
-// ofSBR turns a configuration of sbr around (containernetworking/plugins, plugins/meta/sbr).
-func (m *migration) ofSBR(p *yaml.Node) {
-	m.note("sbr -> symroute: the NIC's routes stay in main, where sbr takes them out: sockets without a source keep reaching its subnets")
-	m.note("sbr -> symroute: what the table has no route for is refused, where sbr lets it leave by main (\"noGateway\": \"main\" does that)")
-	m.note("sbr -> symroute: a default route of the NIC gives way to the pod's in main and comes back when that goes (\"mainDefault\")")
-	m.note("sbr -> symroute: rp_filter becomes loose where it is strict and has to (\"rpFilter\")")
-	for _, key := range others(p) {
-		switch key.Value {
-		case "table":
-			value := textOf(valueOf(p, "table"))
-			m.set("table", value, "!!int")
-			m.note("sbr table %s -> \"table\": %s; without it symroute takes the first free one from 7300 on", value, value)
-		case "addSourceHints":
-			m.note("sbr addSourceHints: dropped; symroute's tables always name the source address of connected routes")
-		default:
-			m.note("sbr %s: dropped; symroute knows nothing like it", key.Value)
-		}
-	}
-}
-
-// ofTuning takes the settings of the reverse-path filter out of tuning, and says whether anything is left of it.
-func (m *migration) ofTuning(p *yaml.Node) (stays bool) {
-	sysctls := valueOf(p, "sysctl")
-	if sysctls == nil || sysctls.Kind != yaml.MappingNode {
-		return true
-	}
-	var left []*yaml.Node
-	taken := false
-	for i := 0; i+1 < len(sysctls.Content); i += 2 {
-		key, value := sysctls.Content[i], sysctls.Content[i+1]
-		s := setting.FindStringSubmatch(key.Value)
-		switch {
-		case s != nil && s[2] == fibRPFilter:
-			taken = true
-			m.ofFilter("tuning "+key.Value, s[1], textOf(value))
+		n := &network{checker: c, document: d, outline: config.OutlineOf(d.text)}
+		if n.repeated(); !n.decode() || len(n.outline.Twice) > 0 {
 			continue
-		case s != nil:
-			m.noteOnARP(key.Value)
 		}
-		left = append(left, key, value)
+		text, changes := n.migrate()
+		if text != string(d.text) {
+			m.Data = d.replace(m.Data, text)
+			untouched = d.scalar.start
+			m.Changes = append(changes, m.Changes...)
+		}
 	}
-	if !taken {
-		return true
+	if len(c.findings) > 0 {
+		return Migration{Data: f.Data}, fmt.Errorf("cannot be migrated before this is right: %v", c.sorted()[0])
 	}
-	sysctls.Content = left
-	if len(left) > 0 {
-		return true
-	}
-	remove(p, "sysctl")
-	return len(others(p)) > 0
+	m.Report = Check(File{Name: f.Name, Data: m.Data})
+	return m, nil
 }
 
-// noteOnARP says where settings for ARP can go. They stay: that they are meant so is not certain.
-func (m *migration) noteOnARP(key string) {
-	note := fmt.Sprintf("tuning %s: stays; \"arp\": \"isolate\" of symroute sets it for the NIC, and takes it back", key)
-	if len(m.notes) > 0 && !slices.Contains(m.notes, note) {
-		m.notes = append(m.notes, note)
-	}
+// A migrator turns the plugins of one network into symroute.
+type migrator struct {
+	*network
+	keys     []member // of symroute
+	changes  []Change
+	replaced map[string]bool   // plugins that are gone, by path
+	edited   map[string]string // what has become of others
+	last     string            // the plugin behind which symroute has to stand
 }
 
-// ofFilter turns a number of rp_filter into a mode.
-func (m *migration) ofFilter(what, device, value string) {
-	mode, ok := map[string]string{"0": "off", "1": "strict", "2": "loose"}[strings.TrimSpace(value)]
-	if !ok {
-		m.note("%s: dropped; %q is no mode of rp_filter", what, value)
+// A member is a key of symroute with its value.
+type member struct {
+	key   string
+	value any
+}
+
+// set sets a key of symroute.
+func (m *migrator) set(key string, value any) {
+	if i := slices.IndexFunc(m.keys, func(k member) bool { return k.key == key }); i >= 0 {
+		m.keys[i].value = value
 		return
 	}
-	m.set("rpFilter", mode, "!!str")
-	switch device {
-	case "all", "default":
-		m.note("%s=%s -> \"rpFilter\": %q, which is of this NIC alone: the other NICs keep what they have", what, value, mode)
-	default:
-		m.note("%s=%s -> \"rpFilter\": %q, which is the effective mode: conf/all cannot overrule it", what, value, mode)
+	m.keys = append(m.keys, member{key, value})
+}
+
+// change says what has another meaning.
+func (m *migrator) change(path, was, is string) {
+	where := m.outline.Spans[path].Key
+	if _, known := m.outline.Spans[path]; !known {
+		where = m.outline.Spans[path[:max(strings.LastIndexAny(path, ".["), 0)]].Key
+	}
+	m.changes = append(m.changes, Change{File: m.file.Name, Line: m.nodeAt(m.at(where)).Line, Path: path, Was: was, Is: is})
+}
+
+// migrate is the configuration with symroute, and what that changes.
+func (n *network) migrate() (string, []Change) {
+	list, _ := n.members["plugins"].([]any)
+	m := &migrator{network: n, replaced: map[string]bool{}, edited: map[string]string{}}
+	exists := ""
+	for i, e := range list {
+		members, _ := e.(map[string]any)
+		name, _ := members["type"].(string)
+		p := plugin{path: config.Element("plugins", i), name: name, members: members}
+		if isSymroute(p) {
+			exists = p.path
+		}
+		m.plugin(p)
+	}
+	if len(m.replaced) == 0 && len(m.edited) == 0 {
+		return string(n.text), nil
+	}
+	m.filter(exists)
+	return m.result(exists), m.changes
+}
+
+// plugin looks at one plugin.
+func (m *migrator) plugin(p plugin) {
+	switch p.name {
+	case sbr:
+		m.sbr(p)
+	case coordinator:
+		m.coordinator(p)
+	case tuning:
+		m.tuning(p)
+	}
+	if m.replaced[p.path] || m.edited[p.path] != "" || p.name == override {
+		m.last = p.path
 	}
 }
 
-// ofCoordinator turns a configuration of coordinator around (spidernet-io/spiderpool, cmd/coordinator, type Config).
-func (m *migration) ofCoordinator(p *yaml.Node) {
-	m.note("coordinator -> symroute: no veth to the node is made, and no route on the node: what reached the pod by them needs the pod's eth0")
-	for _, key := range others(p) {
-		value := valueOf(p, key.Value)
-		switch key.Value {
-		case "podRPFilter":
-			if strings.HasPrefix(textOf(value), "-") {
-				m.note("coordinator podRPFilter %s: dropped; symroute loosens a strict filter where it has to", textOf(value))
-				continue
-			}
-			m.ofFilter("coordinator podRPFilter", "all", textOf(value))
-		case "podDefaultRouteNic", "podDefaultRouteNIC":
-			m.note("coordinator %s %s: set \"mainDefault\": \"take\" in the network of that NIC; the others yield by themselves", key.Value, textOf(value))
-		case "tunePodRoutes":
-			if isFalse(value) {
-				m.note("coordinator tunePodRoutes false: symroute always gives the NIC a table; leave symroute out if you do not want that")
-			}
-		case "overlayPodCIDR", "serviceCIDR", "hijackCIDR":
-			m.note("coordinator %s: dropped; sockets without a source reach it by main. For sockets that are bound to the NIC's address see \"viaMain\"", key.Value)
-		case "policyRoutes":
-			m.note("coordinator policyRoutes: dropped; write them as \"routes\" of symroute")
-		case "mode", "hostRuleTable", "hostRPFilter", "vethLinkAddress", "vethMTU":
-			m.note("coordinator %s: dropped; it is about the node's side, which symroute does not touch", key.Value)
-		case "detectIPConflict", "detectGateway":
-			m.note("coordinator %s: dropped; symroute sends no packet", key.Value)
-		case "podMACPrefix", "txQueueLen":
-			m.note("coordinator %s: dropped; the plugin tuning sets it", key.Value)
-		default:
-			m.note("coordinator %s: dropped; symroute knows nothing like it", key.Value)
-		}
+// filter says what becomes of rp_filter if nobody has set it.
+func (m *migrator) filter(exists string) {
+	if exists == "" && !slices.ContainsFunc(m.keys, func(k member) bool { return k.key == "rpFilter" }) {
+		m.change(m.last, "rp_filter is as the pod has it", `the effective rp_filter of the NIC is loose, by default ("rpFilter": "keep" leaves it)`)
 	}
 }
 
-// others are the keys of a plugin beside its type.
-func others(p *yaml.Node) []*yaml.Node {
-	var out []*yaml.Node
-	for i := 0; i+1 < len(p.Content); i += 2 {
-		if p.Content[i].Value != "type" {
-			out = append(out, p.Content[i])
+// result puts symroute into the list, unless it is there.
+func (m *migrator) result(exists string) string {
+	list := partsOf(string(m.text), m.outline, "plugins")
+	var kept []part
+	for i, path := range m.outline.Children["plugins"] {
+		p := list.parts[i]
+		if text := m.edited[path]; text != "" {
+			p.text = text
+		}
+		if path == exists {
+			p.text = withMembers(p.text, m.keys)
+		}
+		if !m.replaced[path] {
+			kept = append(kept, p)
+		}
+		if path == m.last && exists == "" {
+			kept = append(kept, part{before: list.separator(i), text: object(m.keys, p.text)})
 		}
 	}
-	return out
-}
-
-func remove(node *yaml.Node, name string) {
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == name {
-			node.Content = slices.Delete(node.Content, i, i+2)
-			return
-		}
-	}
-}
-
-// asJSON writes JSON in the usual style: lists and objects that are short stand in one line.
-func asJSON(node *yaml.Node, indent string) []byte {
-	const short = 100
-	inLine := inOneLine(node)
-	if len(inLine)+len(indent) <= short && (node.Kind != yaml.MappingNode || indent != "") && depth(node) < 4 {
-		return inLine
-	}
-	deeper := indent + "  "
-	var parts [][]byte
-	brackets := "{}"
-	switch node.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			parts = append(parts, fmt.Appendf(nil, "%s%s: %s", deeper, quoted(node.Content[i].Value), asJSON(node.Content[i+1], deeper)))
-		}
-	case yaml.SequenceNode:
-		brackets = "[]"
-		for _, e := range node.Content {
-			parts = append(parts, append([]byte(deeper), asJSON(e, deeper)...))
-		}
-	case yaml.DocumentNode, yaml.ScalarNode, yaml.AliasNode, yaml.StreamNode:
-		return inLine
-	}
-	return fmt.Appendf(nil, "%c\n%s\n%s%c", brackets[0], bytes.Join(parts, []byte(",\n")), indent, brackets[1])
-}
-
-// inOneLine is JSON in one line.
-func inOneLine(node *yaml.Node) []byte {
-	var parts [][]byte
-	switch node.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			parts = append(parts, fmt.Appendf(nil, "%s: %s", quoted(node.Content[i].Value), inOneLine(node.Content[i+1])))
-		}
-		if len(parts) == 0 {
-			return []byte("{}")
-		}
-		return fmt.Appendf(nil, "{ %s }", bytes.Join(parts, []byte(", ")))
-	case yaml.SequenceNode:
-		for _, e := range node.Content {
-			parts = append(parts, inOneLine(e))
-		}
-		return fmt.Appendf(nil, "[%s]", bytes.Join(parts, []byte(", ")))
-	case yaml.DocumentNode, yaml.AliasNode, yaml.StreamNode, yaml.ScalarNode:
-	}
-	if node.ShortTag() == "!!str" {
-		return quoted(node.Value)
-	}
-	return []byte(node.Value)
-}
-
-func quoted(text string) []byte {
-	out, err := json.Marshal(text)
-	if err != nil {
-		return []byte(`""`) // no text of JSON or YAML is such
-	}
-	return out
-}
-
-// depth is how many lists and objects stand in one another.
-func depth(node *yaml.Node) int {
-	deepest := 0
-	for _, e := range node.Content {
-		deepest = max(deepest, depth(e))
-	}
-	if node.Kind == yaml.ScalarNode {
-		return deepest
-	}
-	return deepest + 1
+	return list.with(kept)
 }

@@ -97,6 +97,9 @@ func Of(p node.Pod) (*Pod, error) {
 		return nil, err
 	}
 	defer ns.Close() //nolint:errcheck // it was only looked at
+	if now, err := ns.Identity(p.ContainerID); p.Identity != "" && (err != nil || now != p.Identity) {
+		return nil, fmt.Errorf("%w: another one stands at %s", kernel.ErrGone, p.Netns)
+	}
 	seen, err := ns.Observe()
 	if err != nil {
 		return nil, err
