@@ -162,6 +162,7 @@ type device struct {
 	name                                    string
 	index                                   int
 	up, carrier, loopback, six              bool
+	running                                 bool // the kernel is done with a change of the carrier (linkwatch)
 	rpFilter, arpFilter, announce, arIgnore int
 	keepAddr                                int // keep_addr_on_down, of IPv6
 }
@@ -374,7 +375,7 @@ func (o observer) readDevices(s *routing) error {
 		flags := u32(m.header[8:])
 		d := device{
 			name: string(bytes.TrimRight(m.attrs[unix.IFLA_IFNAME], "\x00")), index: int(u32(m.header[4:])),
-			up: flags&unix.IFF_UP != 0, carrier: flags&unix.IFF_LOWER_UP != 0, loopback: flags&unix.IFF_LOOPBACK != 0,
+			up: flags&unix.IFF_UP != 0, carrier: flags&unix.IFF_LOWER_UP != 0, running: flags&unix.IFF_RUNNING != 0, loopback: flags&unix.IFF_LOOPBACK != 0,
 		}
 		families := netlinkAttrs(m.attrs[unix.IFLA_AF_SPEC])
 		four := slices.Clone(netlinkAttrs(families[unix.AF_INET])[unix.IFLA_INET_CONF])
@@ -453,7 +454,7 @@ func (s *routing) has(ip netip.Addr, index int) bool {
 // addresses in its own time. Those that are silent have no carrier.
 func (s *routing) settled(silent map[string]bool) bool {
 	for _, d := range s.devices {
-		if d.up && !d.loopback && d.carrier == silent[strings.TrimPrefix(d.name, "was-")] {
+		if d.up && !d.loopback && (d.carrier == silent[strings.TrimPrefix(d.name, "was-")] || d.carrier != d.running) {
 			return false
 		}
 	}
