@@ -37,7 +37,7 @@ func tool(t *testing.T, args ...string) (stdout, stderr string, code int) {
 // tool says so, and shows the counter.
 func TestDropReasons(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, eth0, net1)
+	b := newBench(t, eth0, net1.withoutDefaults())
 	b.answer(t, "net1", providerB)
 	b.pod.NS.SetSysctl(t, "net/ipv4/conf/net1/rp_filter=1")
 	cmd := exec.Command(filepath.Join(netlab.BinDir(t), "symroutectl"), "drops", "--netns", b.pod.NS.Path)
