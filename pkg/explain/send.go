@@ -143,6 +143,10 @@ func (p *Pod) isStolen(r fib.Route, c conn) bool {
 
 // makeSymmetric says how a NIC gets a way of its own.
 func (p *Pod) makeSymmetric(c conn) string {
+	if master, ok := p.Seen.LinkAt(c.nic.Master); ok && master.Kind == fib.KindVRF {
+		return fmt.Sprintf("Give the table of the VRF %s a way there: ip %sroute add default via GATEWAY dev %s table %d. What it has none for goes on to main.",
+			master.Name, dash(c.family()), c.nic.Name, master.VRFTable)
+	}
 	if p.isManaged(c.local) {
 		return fmt.Sprintf("Put back what symroute gave %s: symroutectl check says what is missing, symroutectl repair puts it back (or ADD again).", c.local)
 	}

@@ -80,7 +80,7 @@ func TestDropReasons(t *testing.T) {
 	}
 }
 
-// TestExplainInVRF: a NIC in a VRF, whose table has no default.
+// TestExplainInVRF: a NIC in a VRF, whose table has no default. What that has no route for goes on to main.
 func TestExplainInVRF(t *testing.T) {
 	t.Parallel()
 	netlab.NeedsLink(t, "vrf")
@@ -88,7 +88,8 @@ func TestExplainInVRF(t *testing.T) {
 	b.pod.NS.Batch(t, "link add blue type vrf table 10", "link set blue up", "link set net1 master blue")
 	stdout, stderr, code := tool(t, "explain", "--netns", b.pod.NS.Path, "--from", client4.String(), "--to", providerB.pod4.String())
 	for _, want := range []string{
-		"net1 belongs to the VRF blue: its table 10 decides", "BROKEN: There is no route to 192.0.2.7 from 203.0.113.144: Network is unreachable.",
+		"net1 belongs to the VRF blue: its table 10 decides", "BROKEN: The reply to 192.0.2.7 leaves by eth0, but what comes for 203.0.113.144 comes by net1.",
+		"Give the table of the VRF blue a way there: ip route add default via GATEWAY dev net1 table 10.",
 	} {
 		if !strings.Contains(stdout, want) || code != 1 {
 			t.Errorf("exit code %d, want 1; want %q in\n%s%s", code, want, stdout, stderr)
