@@ -183,16 +183,16 @@ func (p *Pod) refusedSource(c conn, command string) account {
 		return a
 	case p.Seen.EffectiveRPFilter(c.nic) == strict && answer.Err != nil:
 		step(fmt.Sprintf("the filter of %s is %s, and there is no way back to %s", c.nic.Name, p.filterMode(c.nic), c.remote))
-		problem(fmt.Sprintf("The reverse-path filter of %s drops the request: there is no way back to %s (%s).", c.nic.Name, c.remote, errnoText(answer.Err)),
-			p.makeSymmetric(c))
+		problem(fmt.Sprintf("The reverse-path filter of %s drops the request: there is no way back to %s (%s).", c.nic.Name, c.remote, w.cause(answer.Err)),
+			p.refused(c, w, answer).Change)
 	case p.Seen.EffectiveRPFilter(c.nic) == strict:
 		step(fmt.Sprintf("the filter of %s is %s, and the way back to %s is by %s", c.nic.Name, p.filterMode(c.nic), c.remote, devices(answer.Route)))
 		problem(fmt.Sprintf("The reverse-path filter of %s is strict and drops the request: the way back to %s is by %s.", c.nic.Name, c.remote, devices(answer.Route)),
 			p.makeSymmetric(c)+fmt.Sprintf(" Or loosen the filter (sysctl -w %s=2). The client's ARP request may fail, too.", filter))
 	case p.Seen.EffectiveRPFilter(c.nic) == loose && answer.Err != nil:
 		step(fmt.Sprintf("the filter of %s is %s, and there is no way back to %s at all", c.nic.Name, p.filterMode(c.nic), c.remote))
-		problem(fmt.Sprintf("The reverse-path filter of %s is loose and still drops the request: there is no way back to %s at all (%s).", c.nic.Name, c.remote, errnoText(answer.Err)),
-			p.makeSymmetric(c))
+		problem(fmt.Sprintf("The reverse-path filter of %s is loose and still drops the request: there is no way back to %s at all (%s).", c.nic.Name, c.remote, w.cause(answer.Err)),
+			p.refused(c, w, answer).Change)
 	case p.Seen.EffectiveRPFilter(c.nic) == loose && elsewhere && !p.hasAddress(c.nic):
 		step(fmt.Sprintf("the filter of %s is %s, and %s has no IPv4 address: then loose works as strict", c.nic.Name, p.filterMode(c.nic), c.nic.Name))
 		problem(fmt.Sprintf("The reverse-path filter of %s is loose, but %s has no IPv4 address: the kernel then drops what has its way back by %s.",

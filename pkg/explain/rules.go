@@ -155,6 +155,17 @@ func (p *Pod) vrfTable(packet fib.Packet) uint32 {
 	return 0
 }
 
+// cause is what refuses a packet, or else the kernel's own word for it.
+func (w way) cause(err error) string {
+	switch {
+	case w.route.Dst.IsValid():
+		return fmt.Sprintf("the route %q of table %s refuses it", w.route, fib.TableText(w.route.Table))
+	case w.rule.Family != 0:
+		return fmt.Sprintf("the rule %q refuses it", w.text())
+	}
+	return errnoText(err)
+}
+
 // steps tells a way, from rule to route.
 func (w way) steps(j Judgement, packet fib.Packet, a fib.Answer, command string) []Step {
 	var out []Step
