@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"net/netip"
 	"slices"
 
 	"github.com/symroute/symroute/pkg/fib"
@@ -66,11 +67,16 @@ func ReplyTables(others []state.State, index int) []uint32 {
 }
 
 // mirrored are the ways of the NIC that replies leave by: those of its own
-// attachment, or what main has on its links.
+// attachment, or what main has on its links. Of an address that has gone the kernel takes
+// routes out of main, and leaves them in other tables (fib_sync_down_addr); and takes no new
+// one with it as source.
 func (b *tableBuilder) mirrored(f fib.Family) []fib.Route {
 	out := slices.Clone(b.pod.routesOf(b.nic, f))
 	for i := range out {
 		out[i].Table = b.table.Number
+		if _, there := b.pod.Seen.Address(out[i].PrefSrc); !there {
+			out[i].PrefSrc = netip.Addr{}
+		}
 	}
 	return append(out, slices.DeleteFunc(b.fromMain(f), func(r fib.Route) bool { return len(r.Gateways()) > 0 })...)
 }

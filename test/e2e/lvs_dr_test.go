@@ -211,3 +211,19 @@ func (l *lvsSite) openGateways(t *testing.T) {
 		}
 	}
 }
+
+// TestLVSReplyByLostAnAddress: the NIC that replies leave by has lost one of its addresses. Its own attachment's table still
+// has a route with that as its source, of which the kernel takes no second one.
+func TestLVSReplyByLostAnAddress(t *testing.T) {
+	t.Parallel()
+	two := eth0
+	two.addresses = append([]string{"10.2.0.31/24"}, two.addresses...)
+	two.gateways = append([]string{""}, two.gateways...)
+	b := newBench(t, eth0, net1)
+	b.pod.NS.Batch(t, "addr add 10.2.0.31/24 dev eth0")
+	b.attach(two, nil).must(t, "ADD")
+	b.pod.NS.Batch(t, "addr del 10.2.0.31/24 dev eth0")
+	a := b.attach(net1.withoutDefaults(), netlab.Object{"lvs": and(direct(), "replyBy", "eth0")})
+	a.must(t, "ADD")
+	a.must(t, "DEL")
+}
