@@ -874,19 +874,15 @@ func (k *walker) excuse() string {
 		return ""
 	}
 	kept := func(p walkPod) []string {
-		var four, six []string
+		var hops []string // what has come back to main stands behind the others there
 		for _, r := range p.is.routes {
 			for _, h := range r.hops {
-				switch hop := fmt.Sprintf("%t %d %d %v %d", r.four, r.protocol, h.index, h.gateway, r.metric); {
-				case !r.defaultOfMain() || k.lost[p.is.nameOf(h.index)]:
-				case r.four:
-					four = append(four, hop)
-				default: // without the lost hops they stand in another order here, not in the kernel
-					six = append(six, hop)
+				if r.defaultOfMain() && !k.lost[p.is.nameOf(h.index)] {
+					hops = append(hops, fmt.Sprintf("%t %d %d %v %d", r.four, r.protocol, h.index, h.gateway, r.metric))
 				}
 			}
 		}
-		return append(four, slices.Sorted(slices.Values(six))...)
+		return slices.Sorted(slices.Values(hops))
 	}
 	if !slices.Equal(kept(k.pod), kept(k.twin)) {
 		return ""
