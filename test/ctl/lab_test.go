@@ -128,6 +128,7 @@ func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, boo
 		"serve":       func(ts *testscript.TestScript, _ bool, args []string) { l.serve(t, ts, args) },
 		"talk":        l.talk,
 		"lottery":     l.lottery,
+		"dadfailed":   func(ts *testscript.TestScript, _ bool, args []string) { l.dadFailed(t, ts, args) },
 		"watch":       func(ts *testscript.TestScript, _ bool, args []string) { l.watch(t, ts, args) },
 		"watched":     l.watched,
 		"flood":       l.flood,
@@ -271,6 +272,16 @@ func (l *lab) talk(ts *testscript.TestScript, neg bool, args []string) {
 	case err == nil && neg:
 		ts.Fatalf("%v answers", remote)
 	}
+}
+
+// dadFailed waits until duplicate address detection has failed for an address of a NIC: dadfailed NIC.
+func (l *lab) dadFailed(t *testing.T, ts *testscript.TestScript, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: dadfailed NIC")
+	}
+	netlab.Eventually(t, "duplicate address detection has failed", func() bool {
+		return strings.Contains(l.pod.NS.IP(t, "address", "show", "dev", args[0]), "dadfailed")
+	})
 }
 
 // lottery lets the client talk to a server of the pod many times, and wants some of the conversations to happen and some
