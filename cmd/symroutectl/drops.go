@@ -136,8 +136,9 @@ type dropReport struct {
 	Items []dropCount `json:"items"`
 	// Samples are some of the packets.
 	Samples []dropSample `json:"samples"`
-	// Lost is how many found no place in the lists.
-	Lost uint64 `json:"lost"`
+	// Lost is how many found no place in the lists. Missed is how many the kernel did not show, of all pods.
+	Lost   uint64 `json:"lost"`
+	Missed uint64 `json:"missed"`
 }
 
 type dropCount struct {
@@ -191,7 +192,7 @@ func (a *app) watch(ctx context.Context, o dropsOptions, watched map[uint32]watc
 	if err != nil {
 		return dropReport{}, err
 	}
-	report.Lost = lost
+	report.Lost, report.Missed = lost, w.Missed()
 	for _, c := range counts {
 		e, harmless := drops.Explain(c.Reason)
 		if p := watched[c.Namespace]; !harmless || o.all {
@@ -223,6 +224,9 @@ func orNone(nic string) string {
 }
 
 func (r dropReport) print(t *text) {
+	if r.Missed > 0 {
+		defer fmt.Fprintf(t, "\n%d drops on this node were not seen: they came in the midst of others\n", r.Missed)
+	}
 	if len(r.Items) == 0 {
 		fmt.Fprintln(t, "nothing was dropped")
 		return

@@ -35,8 +35,9 @@ func (a *app) explain() *cobra.Command {
 		Short: "Say why packets between a pod and a client arrive, or do not, and what to change",
 		Long: `Say why packets between a pod and somebody outside arrive, or do not, and what to change.
 
-With CLIENT, an address outside, every address of the pod is tried against it. With --from and --to one connection is:
---from is who begins. Both directions are looked at, always: the request and the reply.
+With CLIENT, an address outside, every address of the pod is tried against it, and those that symroute remembers. With --from
+and --to one connection is: --from is who begins. Both directions are looked at, always: the request and the reply. With --proto
+and --dport it also looks whether somebody listens, and rules that select by them are met.
 
 The first line is the verdict. Below it stands each thing that a packet meets, as the kernel has it: the address, the link,
 the rule that decides, the route, the neighbour. The kernel is asked (as "ip route get" does); -v prints the commands.
@@ -44,7 +45,7 @@ the rule that decides, the route, the neighbour. The kernel is asked (as "ip rou
 It does not judge what netfilter does: the hooks that see the packets are listed at the end. --live shows what the kernel
 drops while you try again (see drops): netfilter's drops among them, and those behind routing.
 
-Exit codes: 0 the packets arrive, as far as the pod is concerned; 1 they do not; 2 it could not be told.`,
+Exit codes: 0 the packets arrive, as far as routing is concerned; 1 they do not; 2 it could not be told.`,
 		Example: `  # Does net1's address answer this client?
   symroutectl explain shop/cart-0 --from 192.0.2.7 --to 203.0.113.144 --proto tcp --dport 8080
 
@@ -66,7 +67,7 @@ Exit codes: 0 the packets arrive, as far as the pod is concerned; 1 they do not;
 	flags.StringVar(&o.mark, "mark", "", "the firewall mark of the packets, such as 0x1")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "print the commands that show the same")
 	flags.BoolVar(&o.live, "live", false, "then show what the kernel drops while you try again, until Ctrl-C")
-	flags.DurationVar(&o.span, "for", 0, "with --live: how long")
+	flags.DurationVar(&o.span, "for", 0, "with --live: how long (default: until Ctrl-C)")
 	cmd.MarkFlagsRequiredTogether("from", "to")
 	return cmd
 }
@@ -332,7 +333,12 @@ func printExplanation(t *text, e *explain.Explanation, verbose bool) {
 		return
 	}
 	fmt.Fprintf(t, "\n%s\n", t.paint(bold, "change"))
+	told := map[string]bool{}
 	for _, p := range e.Problems {
+		if told[p.Change] {
+			continue // one cause, seen from both sides
+		}
+		told[p.Change] = true
 		if len(e.Problems) > 1 {
 			fmt.Fprintf(t, "  %s\n    ", p.Sentence)
 		} else {

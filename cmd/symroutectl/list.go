@@ -19,8 +19,8 @@ func (a *app) list() *cobra.Command {
 		Short: "List the attachments of this node",
 		Long: `List every attachment that symroute remembers on this node: pod, NIC, addresses, gateways and tables, as ADD left them.
 
-STATE is "ok" if the network namespace is there, and "gone" if it is not: its DEL has not come. Whether routing still is as
-ADD left it says symroutectl check.`,
+STATE is "present" if the network namespace is there, and "gone" if it is not: its DEL has not come. Whether routing still is
+as ADD left it says symroutectl check.`,
 		Example: `  symroutectl list
   symroutectl list -n shop -o wide
   symroutectl list -o json`,
@@ -74,7 +74,7 @@ func itemOf(p node.Pod, a node.Attachment, alive bool) attachmentItem {
 		Addresses: []string{}, Gateways: []string{}, Tables: []uint32{}, RPFilter: view.ModeOf(a), State: "gone", Release: a.Release,
 	}
 	if alive {
-		item.State = "ok"
+		item.State = "present"
 	}
 	if a.State.Main != nil {
 		item.MainDefault = a.State.Main.Wish
@@ -113,7 +113,7 @@ func (l attachmentList) print(t *text) {
 	var rows [][]string
 	for _, i := range l.Items {
 		stateWord := t.paint(green, i.State)
-		if i.State != "ok" {
+		if i.State != "present" {
 			stateWord = t.paint(yellow, i.State)
 		}
 		row := []string{

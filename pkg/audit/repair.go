@@ -101,7 +101,10 @@ func (i RepairItem) Verdict(dry bool) string {
 	case pod.Unknown.String():
 		return "could not be checked: " + i.Reason
 	}
-	if dry {
+	switch {
+	case dry && len(i.Commands) == 0:
+		return "is not ADD's to repair: " + Item{Deviations: i.Was}.First()
+	case dry:
 		return "would be repaired"
 	}
 	return "still deviates: " + Item{Deviations: i.Deviations}.First()

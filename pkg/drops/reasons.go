@@ -12,7 +12,7 @@ func explain(reason string) Explanation {
 	return map[string]Explanation{
 		"IP_RPFILTER": {
 			"the reverse-path filter: the way back to the sender is by another NIC, or there is none",
-			"symroutectl explain shows which; chain symroute to the network of the NIC, or loosen rp_filter",
+			"symroutectl explain POD CLIENT says which, and what to change",
 		},
 		"IP_LOCAL_SOURCE": {
 			"the sender's address is one of the pod's own", "two hosts have one address, or a packet of the pod's own came back",

@@ -172,6 +172,16 @@ func (w *Watcher) Counts() (counts []Count, lost uint64, err error) {
 	return counts, lost, nil
 }
 
+// Missed is how many drops the kernel did not show, of the whole node: those that came in the midst of another one, for the
+// program is not run twice at a time on one processor (bpf_trace_run).
+func (w *Watcher) Missed() uint64 {
+	stats, err := w.collection.Programs["drops"].Stats()
+	if err != nil {
+		return 0 // an older kernel does not tell
+	}
+	return stats.RecursionMisses
+}
+
 // Explain says what a reason means. Of one that is nobody's fault harmless is set: packets that the kernel is done with,
 // and those of which it does not say.
 func Explain(reason string) (e Explanation, isHarmless bool) {

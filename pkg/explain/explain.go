@@ -235,7 +235,7 @@ func (e *Explanation) conclude(fine string) {
 	case !e.Works:
 		e.Verdict = e.Problems[0].Sentence
 	case slices.ContainsFunc(e.NotJudged, Chain.interferes):
-		e.Verdict = fine + " Whether netfilter lets them pass is not judged."
+		e.Verdict = fine + " Netfilter has rules that may drop them, which are not judged: --live shows it."
 	default:
 		e.Verdict = fine
 	}
@@ -256,6 +256,8 @@ func (p *Pod) arrival(c conn) (nic fib.Link, how string) {
 		if l, ok := p.Seen.LinkAt(a.Index); ok && !lvs.Silent(l) {
 			return l, ""
 		}
+	} else if l, _, ok := p.nicOf(c.local); ok {
+		return l, ""
 	} else if l, ok := p.bySubnet(c.local); ok {
 		return l, ""
 	}

@@ -74,8 +74,36 @@ func (p *Pod) hasTable(a netip.Addr) bool {
 	return slices.ContainsFunc(p.Seen.Rules, func(r fib.Rule) bool { return state.IsSource(r) && r.From.Contains(a) })
 }
 
-// Addresses lists the pod's addresses that somebody outside could talk to, of a family.
+// nicOf is the NIC that symroute has given the table of an address to: also where no NIC has that address any more.
+func (p *Pod) nicOf(a netip.Addr) (nic fib.Link, table uint32, ok bool) {
+	for _, source := range p.Seen.Rules {
+		if !state.IsSource(source) || !source.From.Contains(a) {
+			continue
+		}
+		for _, bound := range p.Seen.Rules {
+			if state.IsBound(bound) && bound.Table == source.Table {
+				nic, ok = p.Seen.Link(bound.OIF)
+				return nic, source.Table, ok
+			}
+		}
+	}
+	return fib.Link{}, 0, false
+}
+
+// Addresses lists the pod's addresses that somebody outside could talk to, of a family, and those that symroute has rules
+// for and no NIC has any more.
 func (p *Pod) Addresses(f fib.Family) []netip.Addr {
+	out := p.present(f)
+	for _, r := range p.Seen.Rules {
+		if r.Family == f && state.IsDecision(r) && fib.IsHost(r.From) && !slices.Contains(out, r.From.Addr()) {
+			out = append(out, r.From.Addr())
+		}
+	}
+	return out
+}
+
+// present are the addresses that the pod has.
+func (p *Pod) present(f fib.Family) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range p.Seen.Addresses {
 		ip := a.Prefix.Addr()

@@ -34,7 +34,7 @@ func (p *Pod) addressOf(c conn) account {
 	if !ok {
 		a.bad("address", fmt.Sprintf("%s is on no interface", c.local), command, Problem{
 			fmt.Sprintf("No NIC of the pod has %s: the kernel delivers nothing to it, and sends nothing from it.", c.local),
-			fmt.Sprintf("Configure it (ip address add %s dev %s), or use one of the pod's own: %s.", fib.Host(c.local), c.nic.Name, p.ownAddresses(c.family())),
+			p.configure(c),
 		})
 		return a
 	}
@@ -61,9 +61,17 @@ func (p *Pod) addressOf(c conn) account {
 	return a
 }
 
+// configure says how a NIC gets an address that it lacks.
+func (p *Pod) configure(c conn) string {
+	if !p.isManaged(c.local) {
+		return fmt.Sprintf("Configure it (ip address add %s/PREFIXLENGTH dev %s), or use one of the pod's own: %s.", c.local, c.nic.Name, p.ownAddresses(c.family()))
+	}
+	return fmt.Sprintf("symroute knows it from ADD: configure it again (ip address add %s/PREFIXLENGTH dev %s), then symroutectl repair.", c.local, c.nic.Name)
+}
+
 func (p *Pod) ownAddresses(f fib.Family) string {
 	var text string
-	for i, a := range p.Addresses(f) {
+	for i, a := range p.present(f) {
 		if i > 0 {
 			text += ", "
 		}
@@ -188,7 +196,7 @@ func (p *Pod) refusedSource(c conn, command string) account {
 	case p.Seen.EffectiveRPFilter(c.nic) == strict:
 		step(fmt.Sprintf("the filter of %s is %s, and the way back to %s is by %s", c.nic.Name, p.filterMode(c.nic), c.remote, devices(answer.Route)))
 		problem(fmt.Sprintf("The reverse-path filter of %s is strict and drops the request: the way back to %s is by %s.", c.nic.Name, c.remote, devices(answer.Route)),
-			p.makeSymmetric(c)+fmt.Sprintf(" Or loosen the filter (sysctl -w %s=2). The client's ARP request may fail, too.", filter))
+			p.makeSymmetric(c)+fmt.Sprintf(" Loosening the filter alone (sysctl -w %s=2) lets the request in, and the reply leaves by %s.", filter, devices(answer.Route)))
 	case p.Seen.EffectiveRPFilter(c.nic) == loose && answer.Err != nil:
 		step(fmt.Sprintf("the filter of %s is %s, and there is no way back to %s at all", c.nic.Name, p.filterMode(c.nic), c.remote))
 		problem(fmt.Sprintf("The reverse-path filter of %s is loose and still drops the request: there is no way back to %s at all (%s).", c.nic.Name, c.remote, w.cause(answer.Err)),

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/symroute/symroute/pkg/fib"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // send follows a packet of the pod to the remote.
@@ -67,6 +68,13 @@ func (p *Pod) refused(c conn, w way, answer fib.Answer) Problem {
 			fmt.Sprintf("%s to %s is refused by the rule %q, which is not symroute's.", c.what(), c.remote, w.text()),
 			fmt.Sprintf("Find out who added it; remove it (ip %srule del priority %d), or exempt %s from it.", dash(c.family()), w.rule.Priority, c.local),
 		}
+	case w.route.Dst.IsValid() && w.route.Protocol == state.Protocol:
+		return Problem{
+			fmt.Sprintf("%s to %s is refused by the route %q of table %s, which symroute has copied from main.",
+				c.what(), c.remote, w.route, fib.TableText(w.route.Table)),
+			fmt.Sprintf("Find out who added it to main; remove it there if it is not meant (ip %sroute del %s %s), then symroutectl repair.",
+				dash(c.family()), w.route.Type, fib.PrefixText(w.route.Dst)),
+		}
 	case w.route.Dst.IsValid():
 		return Problem{
 			fmt.Sprintf("%s to %s is refused by the route %q of table %s.", c.what(), c.remote, w.route, fib.TableText(w.route.Table)),
@@ -108,8 +116,8 @@ func (p *Pod) wrongNIC(c conn, w way, answer fib.Answer) *Problem {
 	case w.foreign():
 		return &Problem{
 			fmt.Sprintf("%s: the rule %q decides first, and is not symroute's.", leaves, w.text()),
-			fmt.Sprintf("Find out who added it (a VPN, a service mesh, a VRF); exempt %s from it, by a rule before it: ip %srule add from %s priority %d lookup TABLE.",
-				c.local, dash(c.family()), c.local, max(w.rule.Priority, 1)-1),
+			fmt.Sprintf("Find out who added it (a VPN, a service mesh, a VRF); exempt %s from it, by a rule before it: ip %srule add from %s priority %d lookup %s.",
+				c.local, dash(c.family()), c.local, max(w.rule.Priority, 1)-1, p.tableOf(c.local)),
 		}
 	case len(w.route.Hops) > 1 && w.route.Uses(c.nic.Index):
 		return &Problem{
@@ -129,6 +137,14 @@ func (p *Pod) wrongNIC(c conn, w way, answer fib.Answer) *Problem {
 		}
 	}
 	return &Problem{fmt.Sprintf("%s.", leaves), change}
+}
+
+// tableOf is the table that symroute has given an address, or a word for it.
+func (p *Pod) tableOf(a netip.Addr) string {
+	if _, table, ok := p.nicOf(a); ok {
+		return fib.TableText(table)
+	}
+	return "TABLE"
 }
 
 func answerHasGateway(a fib.Answer) bool { return len(a.Route.Gateways()) > 0 }
