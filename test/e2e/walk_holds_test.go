@@ -267,7 +267,8 @@ func (k *walker) taken(name string) (what, details string) {
 	// What came since the first ADD that took it is not its business.
 	again := k.was != nil && (k.was.killed || k.was.conf["mainDefault"] == "take")
 	d, _ := k.pod.is.device(name)
-	if a.conf["mainDefault"] != "take" || a.spoiled || again || !d.carrier && k.ignoring[name] {
+	// A default that came while the link went up without a carrier the kernel may call dead; then the next NIC serves.
+	if a.conf["mainDefault"] != "take" || a.spoiled || again || !d.carrier {
 		return "", ""
 	}
 	for _, four := range []bool{true, false} {
@@ -565,8 +566,8 @@ func (k *walker) settingsHold(walk.Step, netlab.Invocation) (what, details strin
 		got := max(all(k.pod, "rp_filter"), d.rpFilter)
 		want := max(all(k.twin, "rp_filter"), o.rpFilter)
 		here := a != nil
-		if k.loss != nil && (!here || !a.sound() || a.lost) {
-			continue // it stays as it is
+		if k.loss != nil && (!here || !a.sound() || a.lost || wantedMode(a.conf) < 0) {
+			continue // it stays as it is, as whoever lost his record wanted it
 		}
 		if here && wantedMode(a.conf) >= 0 {
 			want = wantedMode(a.conf)
