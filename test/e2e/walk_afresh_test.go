@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/symroute/symroute/test/walk"
 )
 
@@ -47,7 +49,7 @@ func (k *walker) afresh() (what, details string) {
 	if len(k.order) == 0 || k.loss != nil {
 		return "", ""
 	}
-	if k.twin.is.hidesHops() {
+	if k.twin.is.hidesHops() || k.twin.is.hasFallback() {
 		return "", ""
 	}
 	for _, name := range k.order {
@@ -274,5 +276,13 @@ func (s *routing) hidesHops() bool {
 		return !r.four && r.defaultOfMain() && len(r.hops) > 1 && slices.ContainsFunc(s.routes, func(o route) bool {
 			return !o.four && o.defaultOfMain() && o.metric < r.metric
 		})
+	})
+}
+
+// hasFallback reports whether others have made a fallback in our name: the refusals of all that were there with it then stay
+// (rules.StaleFallbacks), also in the twin.
+func (s *routing) hasFallback() bool {
+	return slices.ContainsFunc(s.rules, func(r rule) bool {
+		return r.ours && r.action == unix.FR_ACT_TO_TBL && r.priority >= 49999
 	})
 }
