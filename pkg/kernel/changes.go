@@ -87,7 +87,7 @@ func (c *Changes) Next() ([]Change, error) {
 		})
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", os.ErrClosed, err) // nothing else ends the wait
 		case errors.Is(failed, unix.EINTR):
 		case errors.Is(failed, unix.ENOBUFS):
 			return nil, ErrMissed
