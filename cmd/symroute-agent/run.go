@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/symroute/symroute/pkg/agent"
 	"github.com/symroute/symroute/pkg/config"
@@ -29,7 +29,7 @@ type recordsOptions struct {
 }
 
 func (o *recordsOptions) flags(f *pflag.FlagSet) {
-	f.StringSliceVar(&o.dataDirs, "data-dirs", []string{config.DefaultDataDir}, `where records are, as the networks' key "dataDir" says`)
+	f.StringSliceVar(&o.dataDirs, "data-dir", []string{config.DefaultDataDir}, `where records are, as the networks' key "dataDir" says`)
 	f.StringVar(&o.cacheDir, "cni-cache-dir", libcni.CacheDir, "where the runtime's libcni remembers attachments")
 }
 
@@ -131,14 +131,13 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 		observers = append(observers, counter)
 	}
 	log.Info("running", "version", release, "node", o.nameOfNode(), "repair", o.repair, "auditInterval", o.interval.String(), "binDir", o.to)
-	var all sync.WaitGroup
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range servers {
-		all.Go(func() { stop(s.serve(ctx)) })
+		log.Info("serving", "flag", s.flag, "address", s.listener.Addr().String())
+		group.Go(func() error { return s.serve(ctx) })
 	}
 	if o.install {
-		all.Go(func() {
+		group.Go(func() error {
 			install.Keep(ctx, source, o.to, func(result install.Result, err error) {
 				metrics.Installed(result, err)
 				health.installed(err)
@@ -149,13 +148,16 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 					log.Info("plugin "+result.Word(err), "binDir", o.to)
 				}
 			})
+			return nil
 		})
 	}
-	agent.New(agent.Options{
-		Node: o.node(), Release: release, Interval: o.interval, Repair: o.repair, Watch: o.watch, Log: log,
-	}, observers...).Run(ctx)
-	all.Wait()
-	if err := context.Cause(ctx); err != nil && err != context.Canceled { //nolint:errorlint // a signal wraps nothing
+	group.Go(func() error {
+		agent.New(agent.Options{
+			Node: o.node(), Release: release, Interval: o.interval, Repair: o.repair, Watch: o.watch, Log: log,
+		}, observers...).Run(ctx)
+		return nil
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	log.Info("stopped; the plugin stays installed, and all routing as it is")

@@ -4,10 +4,8 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -114,9 +112,9 @@ const (
 
 // Run works until ctx ends. Audited is told for the first time when all that is remembered has been looked at.
 func (a *Agent) Run(ctx context.Context) {
-	changes := make(chan heard)
+	heard := make(chan heard)
 	if a.Watch {
-		end, err := a.listen(ctx, changes)
+		end, err := a.listen(ctx, heard)
 		if err != nil {
 			a.Log.Error("changes in pods are not heard, pods are checked at intervals only", "error", err)
 		} else {
@@ -129,10 +127,13 @@ func (a *Agent) Run(ctx context.Context) {
 		check := time.NewTimer(a.nextDue(time.Now()))
 		select {
 		case <-ctx.Done():
-		case h := <-changes:
+		case h := <-heard:
 			if h.missed {
 				a.Log.Warn("changes in pods were missed, all are checked")
 				audit.Reset(0)
+			}
+			if h.records {
+				a.soon(anybody, time.Now())
 			}
 			a.note(h.changes, time.Now())
 		case <-audit.C:
@@ -148,45 +149,6 @@ func (a *Agent) Run(ctx context.Context) {
 // jitter is an interval, give or take a tenth.
 func jitter(d time.Duration) time.Duration {
 	return d - d/10 + time.Duration(rand.Int64N(int64(d)/5+1))
-}
-
-// heard is what listen has heard.
-type heard struct {
-	changes []kernel.Change
-	missed  bool
-}
-
-// listen has changes sent until the function that it returns is called.
-func (a *Agent) listen(ctx context.Context, to chan<- heard) (end func(), err error) {
-	changes, err := kernel.WatchChanges()
-	if err != nil {
-		return nil, err
-	}
-	if a.asker, err = kernel.OpenNumbers(); err != nil {
-		return nil, errors.Join(err, changes.Close())
-	}
-	var listener sync.WaitGroup
-	listener.Go(func() {
-		for {
-			all, err := changes.Next()
-			if errors.Is(err, os.ErrClosed) {
-				return
-			}
-			if err != nil && !errors.Is(err, kernel.ErrMissed) {
-				a.Log.Error("changes in pods are not heard", "error", err)
-			}
-			select {
-			case to <- heard{all, err != nil}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func() {
-		_ = changes.Close() // nothing is lost
-		listener.Wait()
-		a.asker.Close()
-	}, nil
 }
 
 // audit checks all that is remembered.

@@ -10,21 +10,18 @@ import (
 	"github.com/symroute/symroute/pkg/node"
 )
 
-// anybody is the place in due of namespaces that are not known yet: one of them may be a new pod's.
+// anybody is the place in due for all that is remembered: somebody in it may be new.
 const anybody = ""
 
 // note notes when pods in which something has changed are to be checked.
 func (a *Agent) note(changes []kernel.Change, now time.Time) {
 	for _, c := range changes {
-		if c.Namespace == kernel.NoNumber {
-			continue // the node's own
+		identity, known := a.numbers[c.Namespace]
+		if !known {
+			continue // the node's own namespace, or one without symroute
 		}
-		identity := a.numbers[c.Namespace]
-		d, waits := a.due[identity]
-		if !waits || d.latest.IsZero() {
-			d.latest = now.Add(settleAtMost)
-		}
-		d.at = earlier(now.Add(settle), d.latest)
+		a.soon(identity, now)
+		d := a.due[identity]
 		if w := a.pods[identity]; w != nil && c.Link != 0 {
 			was, seen := w.running[c.Link]
 			if (was || !seen) && !c.Running {
@@ -35,6 +32,16 @@ func (a *Agent) note(changes []kernel.Change, now time.Time) {
 		}
 		a.due[identity] = d
 	}
+}
+
+// soon has a pod checked when nothing changes in it any more.
+func (a *Agent) soon(identity string, now time.Time) {
+	d := a.due[identity]
+	if d.latest.IsZero() {
+		d.latest = now.Add(settleAtMost)
+	}
+	d.at = earlier(now.Add(settle), d.latest)
+	a.due[identity] = d
 }
 
 func earlier(a, b time.Time) time.Time {
