@@ -14,7 +14,6 @@ import (
 	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/node"
-	"github.com/symroute/symroute/pkg/pod"
 )
 
 // Options say how an agent works.
@@ -227,7 +226,7 @@ func (a *Agent) known() {
 	for _, w := range a.pods {
 		for _, x := range w.attached {
 			items = append(items, x.item)
-			if x.history.vain() && x.item.State == pod.Deviating.String() {
+			if x.history.vain() && x.item.State == audit.StateDeviating {
 				vain++
 			}
 		}

@@ -8,7 +8,6 @@ import (
 	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/node"
-	"github.com/symroute/symroute/pkg/pod"
 )
 
 // settleReport takes in what a check of a pod has found, and repairs what is to be repaired.
@@ -27,10 +26,10 @@ func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Repor
 		for _, o := range a.observers {
 			o.Checked(item)
 		}
-		if item.State == pod.Gone.String() {
+		if item.State == audit.StateGone {
 			continue
 		}
-		key := item.Subject.String() + " " + item.Network
+		key := item.String() + " " + item.Network
 		now := before[key]
 		now.index = indexes(p.Attachments[i])
 		a.flaps(item.Subject, now.index, why.stopped)
@@ -82,15 +81,15 @@ func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.I
 	was := x.item
 	x.item = item
 	switch {
-	case item.State == pod.Symmetric.String():
-		if was.State == pod.Deviating.String() && x.told != nil {
+	case item.State == audit.StateSymmetric:
+		if was.State == audit.StateDeviating && x.told != nil {
 			a.Log.Info("symmetric again", attributes(item.Subject)...)
 		}
 		x.told = nil
 		if now.Sub(x.since) >= lasting {
 			x.history = history{}
 		}
-	case item.State != pod.Deviating.String():
+	case item.State != audit.StateDeviating:
 		a.Log.Warn("could not be checked", append(attributes(item.Subject), "reason", item.Reason)...)
 	case !a.Repair.repairs(item.Deviations):
 		x = a.tell(x, p.Identity, was, "")
@@ -107,7 +106,7 @@ func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.I
 func (a *Agent) tell(x attachment, identity string, was audit.Item, note string) attachment {
 	switch {
 	case x.told != nil && same(x.told, x.item.Deviations):
-	case was.State != pod.Deviating.String() || !same(was.Deviations, x.item.Deviations):
+	case was.State != audit.StateDeviating || !same(was.Deviations, x.item.Deviations):
 		a.later(identity, time.Now().Add(confirm))
 	default:
 		x.told = x.item.Deviations
@@ -123,7 +122,7 @@ func (a *Agent) tell(x attachment, identity string, was audit.Item, note string)
 func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger string) attachment {
 	done := audit.Repair(ctx, []node.Pod{p}, a.Release, false, nil)
 	if len(done.Items) == 0 { // somebody else was first
-		x.item.State, x.item.Deviations = pod.Symmetric.String(), nil
+		x.item.State, x.item.Deviations = audit.StateSymmetric, nil
 		return x
 	}
 	r := done.Items[0]
@@ -135,8 +134,8 @@ func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger st
 	switch r.State {
 	case audit.StateRepaired:
 		a.Log.Info("repaired", attrs...)
-		x.item.State, x.item.Deviations, x.since, x.told = pod.Symmetric.String(), nil, time.Now(), nil
-	case pod.Gone.String():
+		x.item.State, x.item.Deviations, x.since, x.told = audit.StateSymmetric, nil, time.Now(), nil
+	case audit.StateGone:
 	default:
 		a.Log.Warn("repair did not help", append(attrs, "is", summary(r.Deviations), "reason", r.Reason)...)
 		a.later(p.Identity, x.history.next)
