@@ -92,6 +92,7 @@ type due struct {
 	at, latest time.Time
 	stopped    []int // links that stopped running
 	linked     bool  // a link has changed
+	looks      int   // how often nothing was found
 }
 
 // New makes an agent.

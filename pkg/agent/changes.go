@@ -68,6 +68,9 @@ func (a *Agent) later(identity string, at time.Time) {
 	}
 }
 
+// looks is how often a namespace is looked at that is known by name, and of which nothing is remembered.
+const looks = 5
+
 // checkDue checks the pods that are due.
 func (a *Agent) checkDue(ctx context.Context, now time.Time) {
 	if d, waits := a.due[anybody]; waits && !d.at.After(now) {
@@ -85,8 +88,11 @@ func (a *Agent) checkDue(ctx context.Context, now time.Time) {
 		if err != nil {
 			a.Log.Error("not all records can be read", "error", err)
 		}
-		if len(p.Attachments) == 0 && err == nil {
+		if len(p.Attachments) == 0 {
 			a.forget(identity)
+			if d.looks++; d.looks < looks { // ADD may be about to write its record
+				a.due[identity] = due{at: now.Add(settleAtMost), looks: d.looks}
+			}
 			continue
 		}
 		pods, why = append(pods, p), append(why, d)

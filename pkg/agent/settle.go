@@ -125,20 +125,27 @@ func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger st
 		x.item.State, x.item.Deviations = audit.StateSymmetric, nil
 		return x
 	}
-	r := done.Items[0]
-	x.history.repaired(time.Now())
-	attrs := append(attributes(r.Subject), "trigger", trigger, "result", r.State, "was", summary(r.Was))
+	x = a.repaired(x, done.Items[0], trigger, time.Now())
+	if x.item.State == audit.StateDeviating {
+		a.later(p.Identity, x.history.next)
+	}
+	return x
+}
+
+// repaired takes in what became of a repair.
+func (a *Agent) repaired(x attachment, r audit.RepairItem, trigger string, now time.Time) attachment {
+	x.history.repaired(now)
 	for _, o := range a.observers {
 		o.Repaired(r, trigger)
 	}
+	attrs := append(attributes(r.Subject), "trigger", trigger, "result", r.State, "was", summary(r.Was))
 	switch r.State {
 	case audit.StateRepaired:
 		a.Log.Info("repaired", attrs...)
-		x.item.State, x.item.Deviations, x.since, x.told = audit.StateSymmetric, nil, time.Now(), nil
+		x.item.State, x.item.Deviations, x.since, x.told = audit.StateSymmetric, nil, now, nil
 	case audit.StateGone:
 	default:
 		a.Log.Warn("repair did not help", append(attrs, "is", summary(r.Deviations), "reason", r.Reason)...)
-		a.later(p.Identity, x.history.next)
 	}
 	if x.history.vain() && !x.history.told {
 		x.history.told = true
