@@ -11,7 +11,8 @@ import (
 )
 
 // settleReport takes in what a check of a pod has found, and repairs what is to be repaired.
-func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Report, why due, trigger string) {
+func (a *Agent) settleReport(ctx context.Context, l look, why due, trigger string) {
+	p := l.pod
 	w := a.pods[p.Identity]
 	if w == nil {
 		w = &watched{number: kernel.NoNumber, running: map[int]bool{}, attached: map[string]attachment{}}
@@ -22,7 +23,7 @@ func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Repor
 	}
 	before := w.attached
 	w.attached = map[string]attachment{}
-	for i, item := range report.Items {
+	for i, item := range l.report.Items {
 		for _, o := range a.observers {
 			o.Checked(item)
 		}
@@ -31,7 +32,7 @@ func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Repor
 		}
 		key := item.String() + " " + item.Network
 		now := before[key]
-		now.index = indexes(p.Attachments[i])
+		now.index = l.index[i]
 		a.flaps(item.Subject, now.index, why.stopped)
 		if why.linked {
 			now.history = history{}
@@ -49,15 +50,6 @@ func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Repor
 		a.unnumber(w)
 		w.gone = true // its records may stay for a while
 	}
-}
-
-// indexes are those of the interfaces that an attachment has.
-func indexes(x node.Attachment) []int {
-	var out []int
-	for _, n := range x.State.NICs {
-		out = append(out, n.Index)
-	}
-	return out
 }
 
 // flaps tells of attached interfaces that stopped running.
