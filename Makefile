@@ -89,16 +89,14 @@ executables:
 	$(PROGRESS) $(GO) build -C scripts/release -o $(CURDIR)/bin/release .
 
 image: executables ## 2 min | the OCI image: dist/image, dist/symroute-image.tar; ARCHES=amd64: for one architecture
-	$(PACK) image
+	$(PACK) archives image
 
 # SIGN_KEY is an SSH key that signs SHA256SUMS: RELEASING.md.
 SIGN_KEY ?=
 release: executables ## 3 min | all that is released, in dist: archives, image, chart, SBOMs, checksums; SIGN_KEY=FILE: signed
 	rm -rf dist
 	$(if $(wildcard deploy/helm/symroute),$(MAKE) chart)
-	$(PACK) archives
-	$(PACK) image
-	$(PACK) krew
+	$(PACK) archives image krew
 	cd dist && export LC_ALL=C && sha256sum *.json *.tar *.tgz *.yaml >SHA256SUMS
 	$(if $(SIGN_KEY),ssh-keygen -Y sign -f '$(SIGN_KEY)' -n file dist/SHA256SUMS)
 

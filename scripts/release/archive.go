@@ -4,7 +4,10 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -62,10 +65,22 @@ func archiveName(arch string) string { return "symroute-linux-" + arch + ".tgz" 
 
 // archives makes the archive of each architecture, and beside it its bill of materials.
 func (b build) archives() error {
+	license, err := os.ReadFile(filepath.Join(b.root, "LICENSE"))
+	if err != nil {
+		return err
+	}
 	for _, arch := range b.arches {
-		files, err := b.files(arch)
+		programs, err := b.programs(arch)
 		if err != nil {
 			return err
+		}
+		bill, err := b.bill(arch, programs)
+		if err != nil {
+			return err
+		}
+		files := []file{{name: "LICENSE", mode: 0o644, data: license}, {name: "sbom.spdx.json", mode: 0o644, data: bill}}
+		for _, p := range programs {
+			files = append(files, file{name: p.name, mode: 0o755, data: p.data})
 		}
 		archive, err := pack(files, b.created)
 		if err != nil {
@@ -74,14 +89,8 @@ func (b build) archives() error {
 		if archive, err = compress(archive); err != nil {
 			return err
 		}
-		if err := b.write(archiveName(arch), archive); err != nil {
-			return err
-		}
-		bill, err := b.bill(arch)
+		err = errors.Join(b.write(archiveName(arch), archive), b.write("symroute-linux-"+arch+".spdx.json", bill))
 		if err != nil {
-			return err
-		}
-		if err := b.write("symroute-linux-"+arch+".spdx.json", bill); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -77,26 +77,18 @@ func (b build) index() (v1.ImageIndex, error) {
 	}
 	annotated, ok := mutate.Annotations(index, b.labels()).(v1.ImageIndex)
 	if !ok {
-		return nil, fmt.Errorf("the index with annotations is none")
+		return nil, errors.New("the index with annotations is none")
 	}
 	return annotated, nil
 }
 
+// imageOf has one layer, which is the archive of the architecture.
 func (b build) imageOf(arch string) (v1.Image, error) {
-	files, err := b.files(arch)
+	archive, err := b.dist(archiveName(arch))
 	if err != nil {
 		return nil, err
 	}
-	content, err := pack(files, b.created)
-	if err != nil {
-		return nil, err
-	}
-	content, err = compress(content)
-	if err != nil {
-		return nil, err
-	}
-	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
-	layer, err := tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer))
+	layer, err := tarball.LayerFromFile(archive, tarball.WithMediaType(types.OCILayer))
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,10 @@
 // release makes what is released of the executables that "make" has built in bin/linux-ARCH:
 //
-//	release image     dist/image and dist/symroute-image.tar, the OCI image of all architectures
 //	release archives  dist/symroute-linux-ARCH.tgz, and the .spdx.json that is in each
+//	release image     dist/image and dist/symroute-image.tar, the OCI image of all architectures, of the archives in dist
 //	release krew      dist/symroute-krew.yaml, of the archives in dist
 //
-// It works in the root of the repository. The same executables give the same bytes: all times are that of
+// It works in the root of the repository, and takes several of these words. The same executables give the same bytes: all times are that of
 // the commit, all owners root, all lists sorted.
 package main
 
@@ -64,43 +64,24 @@ func run(args []string, stdout io.Writer) error {
 		root: ".", version: *version, revision: *revision, created: time.Unix(*created, 0).UTC(),
 		arches: strings.Fields(*arches), modules: strings.TrimSpace(string(modules)),
 	}
-	switch flags.Arg(0) {
-	case "image":
-		return b.image(stdout)
+	for _, part := range flags.Args() {
+		if err := b.make(part, stdout); err != nil {
+			return fmt.Errorf("%s: %w", part, err)
+		}
+	}
+	return nil
+}
+
+func (b build) make(part string, stdout io.Writer) error {
+	switch part {
 	case "archives":
 		return b.archives()
+	case "image":
+		return b.image(stdout)
 	case "krew":
 		return b.krew()
 	}
-	return fmt.Errorf("%q is none of image, archives, krew", flags.Arg(0))
-}
-
-// executables are those of a release: "make build" makes them.
-func executables() []string { return []string{"symroute", "symroute-agent", "symroutectl"} }
-
-// files are what a user gets for an architecture, sorted by name.
-func (b build) files(arch string) ([]file, error) {
-	license, err := os.ReadFile(filepath.Join(b.root, "LICENSE"))
-	if err != nil {
-		return nil, err
-	}
-	bill, err := b.bill(arch)
-	if err != nil {
-		return nil, err
-	}
-	out := []file{{name: "LICENSE", mode: 0o644, data: license}, {name: "sbom.spdx.json", mode: 0o644, data: bill}}
-	for _, name := range executables() {
-		data, err := os.ReadFile(b.executable(arch, name))
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, file{name: name, mode: 0o755, data: data})
-	}
-	return out, nil
-}
-
-func (b build) executable(arch, name string) string {
-	return filepath.Join(b.root, "bin", "linux-"+arch, name)
+	return errors.New("it is none of archives, image, krew")
 }
 
 // dist is a file of the release, whose folder is made.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime/debug"
 	"slices"
@@ -79,11 +80,11 @@ type executable struct {
 	info *debug.BuildInfo
 }
 
-// bill is the bill of materials (SBOM) of an architecture: what its executables say that they are made of.
-func (b build) bill(arch string) ([]byte, error) {
-	var programs []executable
-	for _, name := range executables() {
-		path := b.executable(arch, name)
+// programs are the executables of an architecture, sorted by name.
+func (b build) programs(arch string) ([]executable, error) {
+	var out []executable
+	for _, name := range []string{"symroute", "symroute-agent", "symroutectl"} {
+		path := filepath.Join(b.root, "bin", "linux-"+arch, name)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
@@ -92,8 +93,13 @@ func (b build) bill(arch string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		programs = append(programs, executable{name: name, data: data, info: info})
+		out = append(out, executable{name: name, data: data, info: info})
 	}
+	return out, nil
+}
+
+// bill is the bill of materials (SBOM) of an architecture: what its executables say that they are made of.
+func (b build) bill(arch string, programs []executable) ([]byte, error) {
 	doc, err := b.document(arch, programs, licences{modules: b.modules}.of)
 	if err != nil {
 		return nil, err
