@@ -97,7 +97,7 @@ release: executables ## 3 min | all that is released, in dist: archives, image, 
 	rm -rf dist
 	$(if $(wildcard deploy/helm/symroute),$(MAKE) chart)
 	$(PACK) archives image krew
-	cd dist && export LC_ALL=C && sha256sum *.json *.tar *.tgz *.yaml >SHA256SUMS
+	cd dist && export LC_ALL=C && sha256sum symroute* >SHA256SUMS
 	$(if $(SIGN_KEY),ssh-keygen -Y sign -f '$(SIGN_KEY)' -n file dist/SHA256SUMS)
 
 FUZZTIME ?= 5m
