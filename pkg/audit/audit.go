@@ -68,6 +68,8 @@ type Deviation struct {
 	Want    string `json:"want"`
 	Got     string `json:"got"`
 	Decides string `json:"decides,omitempty"`
+	// Kind is for programs that decide by it what to do.
+	Kind state.Kind `json:"-"`
 }
 
 // Check checks all attachments of pods. After each namespace done is told how many have been checked so
@@ -120,7 +122,7 @@ func deviations(found state.Deviations) []Deviation {
 	slices.SortStableFunc(found, func(a, b state.Deviation) int { return int(a.Kind) - int(b.Kind) })
 	out := make([]Deviation, len(found))
 	for i, d := range found {
-		out[i] = Deviation{state.Code(d.Kind), d.What, d.Want, d.Got, d.Decides}
+		out[i] = Deviation{state.Code(d.Kind), d.What, d.Want, d.Got, d.Decides, d.Kind}
 	}
 	return out
 }

@@ -81,7 +81,7 @@ func many(n int) []Item {
 
 // Programs read these keys: none is ever renamed.
 func TestKeys(t *testing.T) {
-	r := reportOf(item("a", "net1", "deviating", Deviation{102, "the rule", "present", "none", "5: from all lookup 9"}))
+	r := reportOf(item("a", "net1", "deviating", Deviation{102, "the rule", "present", "none", "5: from all lookup 9", state.Missing}))
 	r.Items[0].Notes = []string{"look"}
 	r.Items[0].Reason, r.Unread = "why", "a record"
 	const want = `{"summary":{"attachments":1,"pods":1,"symmetric":0,"deviating":1,"gone":0,"unknown":0},` +
@@ -109,7 +109,10 @@ func TestOrderOfDeviations(t *testing.T) {
 	got := deviations(state.Deviations{
 		{Kind: state.Asymmetric, What: "a"}, {Kind: state.Missing, What: "b"}, {Kind: state.Setting, What: "c"}, {Kind: state.Missing, What: "d"},
 	})
-	want := []Deviation{{Code: 102, What: "b"}, {Code: 102, What: "d"}, {Code: 101, What: "c"}, {Code: 100, What: "a"}}
+	want := []Deviation{
+		{Code: 102, What: "b", Kind: state.Missing}, {Code: 102, What: "d", Kind: state.Missing},
+		{Code: 101, What: "c", Kind: state.Setting}, {Code: 100, What: "a", Kind: state.Asymmetric},
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -163,13 +163,13 @@ func Verify(seen *fib.Snapshot, s *state.Server) state.Deviations {
 				continue
 			}
 		}
-		out = append(out, state.Deviation{Kind: state.Missing, What: "the tunnel " + t.Name, Want: "present and up", Got: got})
+		out = append(out, state.Deviation{Kind: state.Lost, What: "the tunnel " + t.Name, Want: "present and up", Got: got})
 	}
 	for _, v := range s.VIPs {
 		there, ok := addressAt(seen, v.Index, v.Prefix.Addr())
 		switch {
 		case !ok:
-			out = append(out, state.Deviation{Kind: state.Missing, What: "the VIP " + v.String() + " on " + s.DeviceOf(v), Want: "present", Got: "none"})
+			out = append(out, state.Deviation{Kind: state.Lost, What: "the VIP " + v.String() + " on " + s.DeviceOf(v), Want: "present", Got: "none"})
 		case v.Deprecated && !there.Deprecated:
 			out = append(out, state.Deviation{
 				Kind: state.Setting, What: "the VIP " + v.String(), Want: "with a preferred lifetime of 0",

@@ -101,35 +101,85 @@ func (n Node) Remembered() ([]Pod, error) {
 	return all, err
 }
 
+// Identities are the namespaces that symroute remembers anything of, without what that is. Its error is the
+// system's.
+func (n Node) Identities() ([]string, error) {
+	var all []string
+	for _, dir := range n.DataDirs {
+		names, err := record.NewStore(dir).Namespaces()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// In is the pod of a namespace, as symroute remembers it; one without attachments where it remembers nothing.
+// Its error is that of Pods.
+func (n Node) In(identity string) (Pod, error) {
+	var found []remembered
+	var faults []error
+	for _, dir := range n.DataDirs {
+		all, err := record.NewStore(dir).Load(identity)
+		faults = append(faults, err)
+		for _, a := range all {
+			found = append(found, remembered{record.Remembered{Attachment: a, Namespace: identity}, dir})
+		}
+	}
+	pods := podsOf(found)
+	if len(pods) == 0 {
+		return Pod{Identity: identity}, errors.Join(faults...)
+	}
+	slices.SortFunc(pods[0].Attachments, func(a, b Attachment) int { return cmp.Compare(a.IfName, b.IfName) })
+	return pods[0], errors.Join(faults...)
+}
+
 func sortByName(all []Pod) {
 	slices.SortStableFunc(all, func(a, b Pod) int {
 		return cmp.Or(cmp.Compare(a.Kubernetes.Namespace, b.Kubernetes.Namespace), cmp.Compare(a.Kubernetes.Name, b.Kubernetes.Name), cmp.Compare(a.ContainerID, b.ContainerID))
 	})
 }
 
+// remembered is a record, with where it is.
+type remembered struct {
+	record.Remembered
+	dataDir string
+}
+
 // remembered are the pods that symroute has records of.
 func (n Node) remembered() ([]Pod, error) {
-	var pods []Pod
-	at := map[string]int{} // places in pods by identity
+	var found []remembered
 	var faults []error
 	for _, dir := range n.DataDirs {
 		all, err := record.NewStore(dir).List()
 		faults = append(faults, err)
 		for _, a := range all {
-			i, known := at[a.Namespace]
-			if !known {
-				i = len(pods)
-				at[a.Namespace] = i
-				pods = append(pods, Pod{ContainerID: a.ContainerID, Netns: a.Netns, Identity: a.Namespace})
-			}
-			p := &pods[i]
-			if p.Kubernetes.Name == "" {
-				p.Kubernetes = a.Pod
-			}
-			p.Attachments = append(p.Attachments, Attachment{a.Attachment, dir})
+			found = append(found, remembered{a, dir})
 		}
 	}
-	return pods, errors.Join(faults...)
+	return podsOf(found), errors.Join(faults...)
+}
+
+// podsOf puts together what is of one namespace.
+func podsOf(found []remembered) []Pod {
+	var pods []Pod
+	at := map[string]int{} // places in pods by identity
+	for _, a := range found {
+		i, known := at[a.Namespace]
+		if !known {
+			i = len(pods)
+			at[a.Namespace] = i
+			pods = append(pods, Pod{ContainerID: a.ContainerID, Netns: a.Netns, Identity: a.Namespace})
+		}
+		p := &pods[i]
+		if p.Kubernetes.Name == "" {
+			p.Kubernetes = a.Pod
+		}
+		p.Attachments = append(p.Attachments, Attachment{a.Attachment, a.dataDir})
+	}
+	return pods
 }
 
 // cached are the pods that libcni remembers attachments of.

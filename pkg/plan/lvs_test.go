@@ -624,8 +624,8 @@ func TestVerifyRealServer(t *testing.T) {
 		{"nothing happened", func(*pod) {}, ""},
 		{"the VIP is gone", func(p *pod) {
 			p.kernel.addresses = slices.DeleteFunc(p.kernel.addresses, func(x fib.Address) bool { return x.String() == "10.99.0.1" })
-		}, `missing: the VIP 10.99.0.1 on tunl0: want present, got none`},
-		{"the tunnel is down", func(p *pod) { p.kernel.link("ip6tnl0").Up = false }, `missing: the tunnel ip6tnl0: want present and up, got down`},
+		}, `lost: the VIP 10.99.0.1 on tunl0: want present, got none`},
+		{"the tunnel is down", func(p *pod) { p.kernel.link("ip6tnl0").Up = false }, `lost: the tunnel ip6tnl0: want present and up, got down`},
 		{"the VIP may be chosen as source", func(p *pod) {
 			for i := range p.kernel.addresses {
 				p.kernel.addresses[i].Deprecated = false

@@ -77,5 +77,5 @@ func unwantedNow(there map[fib.Place][]fib.Route, had []fib.Route, wanted map[fi
 }
 
 func outdated(r fib.Route, want, got string) state.Deviation {
-	return state.Deviation{Kind: state.Missing, What: "the table " + fib.TableText(r.Table), Want: want, Got: got + ": ADD again"}
+	return state.Deviation{Kind: state.Lost, What: "the table " + fib.TableText(r.Table), Want: want, Got: got + ": ADD again"}
 }

@@ -34,8 +34,8 @@ func TestOutdated(t *testing.T) {
 				withRoute("-4 route default via 10.20.30.1 dev net1 metric 100"),
 				withRoute("-6 route default via fe80::1 dev net1 proto ra metric 1024 expires")),
 			want: `
-				missing: the table 7300: want the IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73", by what main has now, got none: ADD again
-				missing: the table 7300: want the IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", by what main has now, got none: ADD again`,
+				lost: the table 7300: want the IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73", by what main has now, got none: ADD again
+				lost: the table 7300: want the IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", by what main has now, got none: ADD again`,
 		},
 		{
 			name:       "routers came, and the gateways are named",
@@ -57,7 +57,7 @@ func TestOutdated(t *testing.T) {
 				without("-6 route default via fe80::1 dev net1 proto ra metric 1024"),
 				withRoute("-6 route default via fe80::2 dev net1 proto ra metric 1024 expires")),
 			want: `
-				missing: the table 7300: want the IPv6 route "default via fe80::2 dev net1 table 7300 proto 73 metric 1024", by what main has now, ` +
+				lost: the table 7300: want the IPv6 route "default via fe80::2 dev net1 table 7300 proto 73 metric 1024", by what main has now, ` +
 				`got "default via fe80::1 dev net1 table 7300 proto 73 metric 1024": ADD again`,
 		},
 		{
@@ -66,7 +66,7 @@ func TestOutdated(t *testing.T) {
 			attachment: attachment{prev: bare},
 			mishaps:    all(without("-6 route default via fe80::1 dev net1 proto ra metric 1024")),
 			want: `
-				missing: the table 7300: want no IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", for main has lost its ground, got it: ADD again`,
+				lost: the table 7300: want no IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", for main has lost its ground, got it: ADD again`,
 		},
 		{
 			name:       "it is gone, and a gateway is required",
@@ -74,7 +74,7 @@ func TestOutdated(t *testing.T) {
 			attachment: attachment{conf: `"requireGateway": true`, prev: `{"ips": [{"address": "2001:db8:30::5/64"}]}`},
 			mishaps:    all(without("-6 route default via fe80::1 dev net1 proto ra metric 1024")),
 			want: `
-				missing: the table 7300: want no IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", for main has lost its ground, got it: ADD again`,
+				lost: the table 7300: want no IPv6 route "default via fe80::1 dev net1 table 7300 proto 73 metric 1024", for main has lost its ground, got it: ADD again`,
 			refused: true,
 		},
 		{
@@ -83,7 +83,7 @@ func TestOutdated(t *testing.T) {
 			attachment: attachment{prev: bare},
 			mishaps:    all(withRoute("-4 route default via 10.20.30.2 dev net1 metric 100")),
 			want: `
-				missing: the table 7300: want the IPv4 route "default via 10.20.30.2 dev net1 table 7300 proto 73", by what main has now, ` +
+				lost: the table 7300: want the IPv4 route "default via 10.20.30.2 dev net1 table 7300 proto 73", by what main has now, ` +
 				`got "default via 10.20.30.1 dev net1 table 7300 proto 73": ADD again`,
 		},
 		{
@@ -106,7 +106,7 @@ func TestOutdated(t *testing.T) {
 				withRoute("-6 route 2001:db8:32::/64 via fe80::9 dev net1 proto ra metric 256 expires"),
 				withRoute("-4 route 172.16.0.0/12 via 10.20.30.9 dev net1")),
 			want: `
-				missing: the table 7300: want the IPv6 route "2001:db8:31::/64 dev net1 table 7300 proto 73 metric 256", by what main has now, got none: ADD again`,
+				lost: the table 7300: want the IPv6 route "2001:db8:31::/64 dev net1 table 7300 proto 73 metric 256", by what main has now, got none: ADD again`,
 		},
 		{
 			name:       "a prefix of the link expired",
@@ -114,7 +114,7 @@ func TestOutdated(t *testing.T) {
 			attachment: attachment{prev: named},
 			mishaps:    all(without("-6 route 2001:db8:31::/64 dev net1 proto kernel metric 256")),
 			want: `
-				missing: the table 7300: want no IPv6 route "2001:db8:31::/64 dev net1 table 7300 proto 73 metric 256", for main has lost its ground, got it: ADD again`,
+				lost: the table 7300: want no IPv6 route "2001:db8:31::/64 dev net1 table 7300 proto 73 metric 256", for main has lost its ground, got it: ADD again`,
 		},
 		{
 			name:       "the NIC is down: there is nothing that ADD could mend",
@@ -131,7 +131,7 @@ func TestOutdated(t *testing.T) {
 			}
 			var got []string
 			for _, dev := range plan.Outdated(p.check(tc.attachment)) {
-				got = append(got, "missing: "+dev.String())
+				got = append(got, "lost: "+dev.String())
 			}
 			compare(t, "outdated", lines(tc.want), got)
 			if _, err := plan.Build(p.input(tc.attachment)); tc.refused {

@@ -43,14 +43,14 @@ func verifyLinks(seen *fib.Snapshot, s state.State) state.Deviations {
 		switch {
 		case n.Role != state.Attached:
 		case !ok:
-			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "present, as it was on ADD", Got: "none"})
+			out = append(out, state.Deviation{Kind: state.Down, What: "the interface " + n.Name, Want: "present, as it was on ADD", Got: "none"})
 		case l.Name != n.Name:
 			out = append(out, state.Deviation{Kind: state.Foreign, What: "the interface " + n.Name, Want: "the name it had on ADD", Got: l.Name})
 		case !l.Up && len(n.Tables) > 0:
-			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "up", Got: "administratively down, and without the routes of its table"})
+			out = append(out, state.Deviation{Kind: state.Down, What: "the interface " + n.Name, Want: "up", Got: "administratively down, and without the routes of its table"})
 		}
 		if l.Idle != "" && len(n.Tables) > 0 && n.Role != state.Displaced { // and the kernel is not asked about it
-			out = append(out, state.Deviation{Kind: state.Missing, What: "the interface " + n.Name, Want: "running", Got: l.Idle})
+			out = append(out, state.Deviation{Kind: state.Down, What: "the interface " + n.Name, Want: "running", Got: l.Idle})
 		}
 	}
 	for _, f := range fib.Families() {
@@ -75,13 +75,13 @@ func verifyAddresses(seen *fib.Snapshot, s state.State) state.Deviations {
 		}
 		for _, a := range absentAddresses(seen, n.Sources()) {
 			out = append(out, state.Deviation{
-				Kind: state.Missing, What: fmt.Sprintf("the address %s of %s", a, n.Name),
+				Kind: state.Lost, What: fmt.Sprintf("the address %s of %s", a, n.Name),
 				Want: "on a device, as it was on ADD", Got: "on none: packets for it are not delivered",
 			})
 		}
 		for _, a := range duplicates(seen, n.Index) {
 			out = append(out, state.Deviation{
-				Kind: state.Missing, What: fmt.Sprintf("the address %s of %s", a, n.Name),
+				Kind: state.Lost, What: fmt.Sprintf("the address %s of %s", a, n.Name),
 				Want: "no other host's", Got: "one that duplicate address detection found in use",
 			})
 		}
@@ -217,7 +217,7 @@ func verifyRoutes(seen *fib.Snapshot, s state.State) state.Deviations {
 		if slices.ContainsFunc(rivals, func(r fib.Route) bool { return asAdded(want, r) }) {
 			continue
 		}
-		dev := state.Deviation{Kind: state.Missing, What: fmt.Sprintf("%s route %q", want.Family, want), Want: "present", Got: "none"}
+		dev := state.Deviation{Kind: state.Lost, What: fmt.Sprintf("%s route %q", want.Family, want), Want: "present", Got: "none"}
 		if len(rivals) > 0 {
 			dev.Got = texts(rivals)
 		}
@@ -250,7 +250,7 @@ func verifyMain(seen *fib.Snapshot, s state.State) state.Deviations {
 	var out state.Deviations
 	for _, f := range s.Main.Families {
 		if len(fib.OfFamily(seen.Defaults(state.MainTable), f)) == 0 {
-			out = append(out, state.Deviation{Kind: state.Missing, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
+			out = append(out, state.Deviation{Kind: state.Lost, What: fmt.Sprintf("the %s default route of the main table", f), Want: "one, as there was on ADD", Got: "none"})
 		}
 	}
 	return out

@@ -132,14 +132,14 @@ func TestVerify(t *testing.T) {
 		{
 			name:    "the NIC is down",
 			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.link("net1").Up = false }),
-			want:    `missing: the interface net1: want up, got administratively down, and without the routes of its table`,
+			want:    `down: the interface net1: want up, got administratively down, and without the routes of its table`,
 		},
 		{
 			name:    "the addresses are gone",
 			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.addresses = nil }),
 			want: `
-				missing: the address 10.20.30.5 of net1: want on a device, as it was on ADD, got on none: packets for it are not delivered
-				missing: the address 2001:db8:30::5 of net1: want on a device, as it was on ADD, got on none: packets for it are not delivered`,
+				lost: the address 10.20.30.5 of net1: want on a device, as it was on ADD, got on none: packets for it are not delivered
+				lost: the address 2001:db8:30::5 of net1: want on a device, as it was on ADD, got on none: packets for it are not delivered`,
 		},
 		{
 			name: "an address is another host's, too",
@@ -148,24 +148,24 @@ func TestVerify(t *testing.T) {
 					p.kernel.addresses[i].Tentative, p.kernel.addresses[i].Duplicate = a.Prefix.Addr().Is6(), a.Prefix.Addr().Is6()
 				}
 			}),
-			want: `missing: the address 2001:db8:30::5 of net1: want no other host's, got one that duplicate address detection found in use`,
+			want: `lost: the address 2001:db8:30::5 of net1: want no other host's, got one that duplicate address detection found in use`,
 		},
 		{
 			name:    "the NIC has no carrier",
 			mishaps: all(func(_ *testing.T, p *pod) { p.kernel.link("net1").Idle = "no carrier" }),
-			want:    `missing: the interface net1: want running, got no carrier`,
+			want:    `down: the interface net1: want running, got no carrier`,
 		},
 		{
 			name:       "the NIC is gone",
 			attachment: attachment{conf: `"rpFilter": "keep"`},
 			mishaps:    all(func(_ *testing.T, p *pod) { p.kernel.died("net1") }),
 			want: `
-				missing: the interface net1: want present, as it was on ADD, got none
-				missing: IPv4 route "10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5": want present, got none
-				missing: IPv6 route "2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256": want present, got none
-				missing: IPv6 route "fe80::/64 dev net1 table 7300 proto 73 metric 256": want present, got none
-				missing: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got none
-				missing: IPv6 route "default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024": want present, got none`,
+				down: the interface net1: want present, as it was on ADD, got none
+				lost: IPv4 route "10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5": want present, got none
+				lost: IPv6 route "2001:db8:30::/64 dev net1 table 7300 proto 73 metric 256": want present, got none
+				lost: IPv6 route "fe80::/64 dev net1 table 7300 proto 73 metric 256": want present, got none
+				lost: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got none
+				lost: IPv6 route "default via 2001:db8:30::1 dev net1 table 7300 proto 73 metric 1024": want present, got none`,
 		},
 		{
 			name:    "the NIC has another name",
@@ -212,15 +212,15 @@ func TestVerify(t *testing.T) {
 			name:    "the table was emptied",
 			mishaps: all(without("-4 route default via 10.20.30.1 dev net1 table 7300 proto 73"), without("-4 route 10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5")),
 			want: `
-				missing: IPv4 route "10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5": want present, got none
-				missing: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got none`,
+				lost: IPv4 route "10.20.30.0/24 dev net1 table 7300 proto 73 scope link src 10.20.30.5": want present, got none
+				lost: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got none`,
 		},
 		{
 			name: "the gateway is another",
 			mishaps: all(without("-4 route default via 10.20.30.1 dev net1 table 7300 proto 73"),
 				withRoute("-4 route default via 10.20.30.2 dev net1 table 7300 proto 73")),
 			want: `
-				missing: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got "default via 10.20.30.2 dev net1 table 7300 proto 73"
+				lost: IPv4 route "default via 10.20.30.1 dev net1 table 7300 proto 73": want present, got "default via 10.20.30.2 dev net1 table 7300 proto 73"
 				foreign: the table 7300: want our routes alone, got the route "default via 10.20.30.2 dev net1 table 7300 proto 73"`,
 		},
 		{
@@ -235,7 +235,7 @@ func TestVerify(t *testing.T) {
 		{
 			name:    "main has lost its default",
 			mishaps: all(without("-4 route default via 10.244.0.1 dev eth0 proto boot")),
-			want:    `missing: the IPv4 default route of the main table: want one, as there was on ADD, got none`,
+			want:    `lost: the IPv4 default route of the main table: want one, as there was on ADD, got none`,
 		},
 		{
 			name: "main has got another default",
@@ -245,7 +245,7 @@ func TestVerify(t *testing.T) {
 		{
 			name:    "a default that is no unicast route is none",
 			mishaps: all(without("-6 route default via fe80::9 dev eth0 proto boot metric 1024"), withRoute("-6 route blackhole default metric 5")),
-			want:    `missing: the IPv6 default route of the main table: want one, as there was on ADD, got none`,
+			want:    `lost: the IPv6 default route of the main table: want one, as there was on ADD, got none`,
 		},
 		{
 			name:    "the mode of the NIC",
@@ -354,8 +354,8 @@ func TestVerify(t *testing.T) {
 				withRoute("-4 route blackhole 169.254.169.254"), withRoute("-6 route unreachable 2001:db8:44::/48 dev lo"),
 				withRoute("-4 route blackhole default metric 500"), withRoute("-6 route unreachable default dev lo proto kernel metric 4294967295")),
 			want: `
-				missing: the table 7300: want the IPv4 route "blackhole 169.254.169.254 table 7300 proto 73", by what main has now, got none: ADD again
-				missing: the table 7300: want the IPv6 route "unreachable 2001:db8:44::/48 dev lo table 7300 proto 73 metric 1024", by what main has now, got none: ADD again`,
+				lost: the table 7300: want the IPv4 route "blackhole 169.254.169.254 table 7300 proto 73", by what main has now, got none: ADD again
+				lost: the table 7300: want the IPv6 route "unreachable 2001:db8:44::/48 dev lo table 7300 proto 73 metric 1024", by what main has now, got none: ADD again`,
 		},
 		{
 			name:       "a rule that somebody deleted is missing, not in the shadow",
@@ -387,7 +387,7 @@ func (p *pod) deviations(a attachment) []string {
 	if in.Mine == nil {
 		return nil // of which the plugin says so, or there was nothing to do
 	}
-	kinds := map[state.Kind]string{state.Missing: "missing", state.Foreign: "foreign", state.Setting: "setting", state.Asymmetric: "asymmetric"}
+	kinds := map[state.Kind]string{state.Down: "down", state.Missing: "missing", state.Lost: "lost", state.Foreign: "foreign", state.Setting: "setting", state.Asymmetric: "asymmetric"}
 	var out []string
 	for _, dev := range append(plan.Verify(in), plan.Outdated(in)...) {
 		out = append(out, kinds[dev.Kind]+": "+dev.String())

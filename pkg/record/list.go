@@ -15,6 +15,9 @@ type Remembered struct {
 	Namespace string
 }
 
+// Namespaces are the identities of the namespaces that anything is remembered of. Its error is the system's.
+func (s Store) Namespaces() ([]string, error) { return s.namespaces() }
+
 // List reads the records of all namespaces, in the order of their names. Of what is not usable it
 // returns why (ErrNotUsable, joined), beside all others; any other error is the system's.
 func (s Store) List() ([]Remembered, error) {

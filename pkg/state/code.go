@@ -12,7 +12,7 @@ const (
 // Code is the code of a deviation of a kind.
 func Code(k Kind) uint {
 	switch k {
-	case Missing:
+	case Down, Missing, Lost:
 		return CodeMissing
 	case Foreign:
 		return CodeForeign

@@ -10,10 +10,12 @@ import (
 // Kind is what sort of deviation CHECK found.
 type Kind int
 
-// The kinds, the most telling first: a missing rule explains why routing is not
-// symmetric.
+// The kinds, the most telling first: an interface that is down explains why its routes
+// are gone, and a missing rule why routing is not symmetric.
 const (
-	Missing    Kind = iota // a rule or route of ours is not there
+	Down       Kind = iota // an interface is not there or carries nothing: nothing can be put back before it does
+	Missing                // a rule of ours is not there, which no change of a link takes
+	Lost                   // an address, a route or a tunnel is not there, as links and addresses take them
 	Foreign                // somebody else's rule or route stands in the way of ours
 	Setting                // rp_filter or an ARP setting is not as configured
 	Asymmetric             // the kernel answers a symmetry question wrongly

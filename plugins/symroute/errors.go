@@ -68,7 +68,7 @@ func codeOf(err error) uint {
 
 func deviationCode(k state.Kind) uint {
 	switch k {
-	case state.Missing:
+	case state.Down, state.Missing, state.Lost:
 		return codeMissing
 	case state.Foreign:
 		return codeForeign

@@ -91,7 +91,7 @@ func TestCodes(t *testing.T) {
 
 // The tools know the codes of deviations by package state.
 func TestCodesOfDeviations(t *testing.T) {
-	for _, k := range []state.Kind{state.Missing, state.Foreign, state.Setting, state.Asymmetric} {
+	for _, k := range []state.Kind{state.Down, state.Missing, state.Lost, state.Foreign, state.Setting, state.Asymmetric} {
 		if ours, theirs := deviationCode(k), state.Code(k); ours != theirs {
 			t.Errorf("kind %d: code %d, and %d of the tools", k, ours, theirs)
 		}

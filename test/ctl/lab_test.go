@@ -37,6 +37,7 @@ type lab struct {
 	pod          *netlab.Pod
 	dataDir      string
 	watcher      *watcher // nil: no command runs in the background
+	agent        *agent   // nil: none runs
 }
 
 // watcher is a command that runs in the background until the script has seen enough.
@@ -132,6 +133,11 @@ func (l *lab) commands(t *testing.T) map[string]func(*testscript.TestScript, boo
 		"watch":       func(ts *testscript.TestScript, _ bool, args []string) { l.watch(t, ts, args) },
 		"watched":     l.watched,
 		"flood":       l.flood,
+		"agent":       func(ts *testscript.TestScript, _ bool, args []string) { l.startAgent(t, ts, args) },
+		"agent-ends":  func(ts *testscript.TestScript, _ bool, _ []string) { l.endAgent(ts) },
+		"logged":      func(ts *testscript.TestScript, neg bool, args []string) { l.logged(t, ts, neg, args) },
+		"metric":      func(ts *testscript.TestScript, neg bool, args []string) { l.metric(t, ts, neg, args) },
+		"get":         func(ts *testscript.TestScript, neg bool, args []string) { l.get(t, ts, neg, args) },
 		"vanish":      func(*testscript.TestScript, bool, []string) { l.pod.NS.Vanish(t) }, // the pod's namespace goes
 	}
 }

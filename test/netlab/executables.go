@@ -49,7 +49,7 @@ var Build = sync.OnceValues(func() (string, error) {
 	}
 	defer unlock()
 	// go build leaves an executable alone that is up to date.
-	for _, what := range []string{"tool", "./plugins/symroute", "./cmd/symroutectl"} {
+	for _, what := range []string{"tool", "./plugins/symroute", "./cmd/symroutectl", "./cmd/symroute-agent"} {
 		if _, err := run(module, "go", "build", "-o", dir+"/", what); err != nil {
 			return "", err
 		}

@@ -1,0 +1,157 @@
+package agent
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/symroute/symroute/pkg/audit"
+	"github.com/symroute/symroute/pkg/kernel"
+	"github.com/symroute/symroute/pkg/node"
+	"github.com/symroute/symroute/pkg/pod"
+)
+
+// settleReport takes in what a check of a pod has found, and repairs what is to be repaired.
+func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Report, why due, trigger string) {
+	w := a.pods[p.Identity]
+	if w == nil {
+		w = &watched{number: kernel.NoNumber, running: map[int]bool{}, attached: map[string]attachment{}}
+		a.pods[p.Identity] = w
+		for _, o := range a.observers {
+			o.Met(p)
+		}
+	}
+	before := w.attached
+	w.attached = map[string]attachment{}
+	for i, item := range report.Items {
+		for _, o := range a.observers {
+			o.Checked(item)
+		}
+		if item.State == pod.Gone.String() {
+			continue
+		}
+		key := item.Subject.String() + " " + item.Network
+		now := before[key]
+		now.index = indexes(p.Attachments[i])
+		a.flaps(item.Subject, now.index, why.stopped)
+		if why.linked {
+			now.history = history{}
+		}
+		one := p
+		one.Attachments = p.Attachments[i : i+1]
+		w.attached[key] = a.took(ctx, now, one, item, trigger)
+	}
+	switch {
+	case len(w.attached) > 0:
+		a.number(p, w)
+	case p.Alive(): // it was detached
+		a.forget(p.Identity)
+	default:
+		a.unnumber(w)
+		w.gone = true // its records may stay for a while
+	}
+}
+
+// indexes are those of the interfaces that an attachment has.
+func indexes(x node.Attachment) []int {
+	var out []int
+	for _, n := range x.State.NICs {
+		out = append(out, n.Index)
+	}
+	return out
+}
+
+// flaps tells of attached interfaces that stopped running.
+func (a *Agent) flaps(subject audit.Subject, index, stopped []int) {
+	for _, link := range stopped {
+		if !slices.Contains(index, link) {
+			continue
+		}
+		for _, o := range a.observers {
+			o.LinkFlapped(subject)
+		}
+	}
+}
+
+// took takes in what was found of one attachment of a pod that holds no other one.
+func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.Item, trigger string) attachment {
+	now := time.Now()
+	if x.item.State != item.State {
+		x.since = now
+	}
+	was := x.item
+	x.item = item
+	switch {
+	case item.State == pod.Symmetric.String():
+		if was.State == pod.Deviating.String() && x.told != nil {
+			a.Log.Info("symmetric again", attributes(item.Subject)...)
+		}
+		x.told = nil
+		if now.Sub(x.since) >= lasting {
+			x.history = history{}
+		}
+	case item.State != pod.Deviating.String():
+		a.Log.Warn("could not be checked", append(attributes(item.Subject), "reason", item.Reason)...)
+	case !a.Repair.repairs(item.Deviations):
+		x = a.tell(x, p.Identity, was, "")
+	case x.history.next.After(now):
+		a.later(p.Identity, x.history.next)
+		x = a.tell(x, p.Identity, was, "the next repair waits until "+x.history.next.Format(time.TimeOnly)+", since the ones before did not last")
+	default:
+		x = a.repair(ctx, x, p, trigger)
+	}
+	return x
+}
+
+// tell tells once that an attachment deviates, if it still does after a while.
+func (a *Agent) tell(x attachment, identity string, was audit.Item, note string) attachment {
+	switch {
+	case x.told != nil && same(x.told, x.item.Deviations):
+	case was.State != pod.Deviating.String() || !same(was.Deviations, x.item.Deviations):
+		a.later(identity, time.Now().Add(confirm))
+	default:
+		x.told = x.item.Deviations
+		a.Log.Warn("deviates", append(attributes(x.item.Subject), "code", x.item.Code(), "what", x.item.First(), "note", note)...)
+		for _, o := range a.observers {
+			o.Deviates(x.item, note)
+		}
+	}
+	return x
+}
+
+// repair repairs an attachment, which is alone in its pod.
+func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger string) attachment {
+	done := audit.Repair(ctx, []node.Pod{p}, a.Release, false, nil)
+	if len(done.Items) == 0 { // somebody else was first
+		x.item.State, x.item.Deviations = pod.Symmetric.String(), nil
+		return x
+	}
+	r := done.Items[0]
+	x.history.repaired(time.Now())
+	attrs := append(attributes(r.Subject), "trigger", trigger, "result", r.State, "was", summary(r.Was))
+	for _, o := range a.observers {
+		o.Repaired(r, trigger)
+	}
+	switch r.State {
+	case audit.StateRepaired:
+		a.Log.Info("repaired", attrs...)
+		x.item.State, x.item.Deviations, x.since, x.told = pod.Symmetric.String(), nil, time.Now(), nil
+	case pod.Gone.String():
+	default:
+		a.Log.Warn("repair did not help", append(attrs, "is", summary(r.Deviations), "reason", r.Reason)...)
+		a.later(p.Identity, x.history.next)
+	}
+	if x.history.vain() && !x.history.told {
+		x.history.told = true
+		a.Log.Warn("repairs do not last", append(attrs, "repairs", x.history.repairs)...)
+		for _, o := range a.observers {
+			o.Vain(x.item, x.history.repairs)
+		}
+	}
+	return x
+}
+
+// attributes name an attachment in a log.
+func attributes(s audit.Subject) []any {
+	return []any{"namespace", s.Namespace, "pod", s.Pod, "interface", s.Interface, "network", s.Network, "containerID", s.ContainerID}
+}
