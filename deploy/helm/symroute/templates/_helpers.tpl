@@ -184,9 +184,9 @@ openshift: {binDir: /var/lib/cni/bin, constraint: privileged, securityContext: {
 
 {{- define "symroute.recordsMounts" -}}
 {{- $platform := fromYaml (include "symroute.platform" .) -}}
+# Runtimes name a namespace by either path: /var/run is a link on the node, and none in the image. HostToContainer: the
+# namespaces of pods that start later are seen, too.
 {{- range $dir := list $platform.netnsDir "/run/netns" "/var/run/netns" | uniq }}
-# Records name a namespace as the runtime does: by either path, for /var/run is a link on the node, and none in the image.
-# HostToContainer: namespaces of pods that start later are seen, too.
 - name: netns
   mountPath: {{ $dir }}
   mountPropagation: HostToContainer
