@@ -75,7 +75,12 @@ podMonitor:
   scrapeTimeout: 10s
   relabelings: [{sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: nodename}]
   metricRelabelings: [{sourceLabels: [__name__], regex: go_.*, action: drop}]
-prometheusRule: {enabled: true, namespace: monitoring, labels: {release: prometheus}, alertLabels: {team: network}, runbookURL: "https://x.example/y"}
+prometheusRule:
+  enabled: true
+  namespace: monitoring
+  labels: {release: prometheus}
+  alertLabels: {team: network}
+  runbookURL: https://x.example/y
 grafanaDashboard: {enabled: true, namespace: monitoring, labels: {grafana: "yes"}, annotations: {grafana_folder: Network}}
 serviceAccount: {name: agent, annotations: {a: b}}
 resources: {requests: {cpu: 20m, memory: 80Mi}, limits: {cpu: 1, memory: 256Mi}}

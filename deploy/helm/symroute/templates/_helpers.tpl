@@ -131,8 +131,10 @@ openshift: {binDir: /var/lib/cni/bin, constraint: privileged, securityContext: {
 {{- fail (printf "%s is told by metrics only: set metrics.enabled to true" $key) }}
 {{- end }}
 {{- end }}
-{{- if and .podMonitor.enabled (or (hasPrefix "127." .metrics.bindAddress) (has .metrics.bindAddress (list "::1" "localhost"))) }}
-{{- fail (printf "podMonitor.enabled: Prometheus does not reach %s: set metrics.bindAddress to \"\", or to an address of the node" .metrics.bindAddress) }}
+{{- $local := or (hasPrefix "127." .metrics.bindAddress) (has .metrics.bindAddress (list "::1" "localhost")) }}
+{{- if and .podMonitor.enabled $local }}
+{{- fail (printf "podMonitor.enabled: Prometheus does not reach %s: remove metrics.bindAddress, or set it to an address of the node"
+      .metrics.bindAddress) }}
 {{- end }}
 {{- if and .metrics.enabled (eq (int .metrics.port) (int .health.port)) }}
 {{- fail (printf "metrics.port and health.port are both %d: the agent listens at each" (int .health.port)) }}
@@ -207,7 +209,8 @@ rendered with its reasons, else merged with them.
 */}}
 {{- define "symroute.securityContext" -}}
 {{- $root := index . 0 }}
-{{- $over := mergeOverwrite (dict) (fromYaml (include "symroute.platform" $root)).securityContext (deepCopy $root.Values.securityContext) }}
+{{- $platform := fromYaml (include "symroute.platform" $root) }}
+{{- $over := mergeOverwrite (dict) $platform.securityContext (deepCopy $root.Values.securityContext) }}
 {{- if $over }}
 {{- toYaml (mergeOverwrite (fromYaml (include "symroute.leastPrivilege" .)) $over) }}
 {{- else }}
