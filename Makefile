@@ -8,8 +8,8 @@ LDFLAGS  = -s -w -X main.release=$(RELEASE)
 # Says each 30 s that a command still runs.
 PROGRESS = scripts/progress
 
-.PHONY: build help test test-unit test-e2e test-runtimes test-kernels test-faults bench demo lint vulncheck image release \
-	executables fuzz packages clean
+.PHONY: build help test test-unit test-e2e test-runtimes test-manifests test-kernels test-faults bench demo lint vulncheck \
+	image release executables chart manifests fuzz packages clean
 
 # A target that a user may call has a comment: "target: ## TIME | what it does".
 # TIME is that of a machine with two cores whose build cache is filled; the first run compiles for
@@ -26,7 +26,7 @@ help: ## 1 s | this list
 		BEGIN { printf "  %-17s %-7s %s\n", "TARGET", "TIME", "WHAT IT DOES (root: it needs network namespaces)" } \
 		/^[a-z0-9\/-]+:.*## / { sub(/:.*/, "", $$1); printf "  %-17s %-7s %s\n", $$1, $$2, $$3 }' $(firstword $(MAKEFILE_LIST))
 
-test: test-unit test-e2e test-runtimes ## 10 min | all tests, in namespaces of their own (root)
+test: test-unit test-e2e test-runtimes test-manifests ## 10 min | all tests, in namespaces of their own (root)
 
 # What is tested without the executable. The tests of test/ run the executable.
 UNIT = ./pkg/... ./plugins/... $(if $(wildcard cmd),./cmd/...)
@@ -44,6 +44,10 @@ test-e2e: packages ## 10 min | vet and tests of the executable, with real plugin
 test-runtimes: packages ## 1 min | tests under podman, containerd and Multus' calls, in machines of their own (root)
 	$(PROGRESS) $(GO) vet -C test/runtimes ./...
 	$(PROGRESS) scripts/with-runtimes $(GO) test -C test/runtimes -count=1 -timeout 10m ./...
+
+test-manifests: bin/helm ## 1 min | the Helm chart and deploy/kustomize, rendered, decoded strictly and compared
+	$(PROGRESS) $(GO) vet -C test/manifests ./...
+	$(PROGRESS) $(GO) test -C test/manifests -count=1 ./...
 
 FAULTS ?=
 test-faults: packages ## 10 min | faults, kills, races, random walks, with figures; FAULTS=-faults.all: all of them, hours (root)
@@ -65,9 +69,10 @@ bench: packages ## 5 min | what a run costs, beside sbr, tuning and the limits o
 demo: packages ## 10 s | a pod with two providers: broken, then symmetric, then clean (root)
 	scripts/demo
 
-lint: bin/golangci-lint ## 30 s | golangci-lint over both modules
+lint: bin/golangci-lint ## 30 s | golangci-lint over all modules
 	$(PROGRESS) bin/golangci-lint run ./...
 	cd test/runtimes && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
+	cd test/manifests && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 
 bin/golangci-lint: scripts/lint/go.mod ## 3 min | the linter, in the version of scripts/lint/go.mod
 	CGO_ENABLED=0 $(PROGRESS) $(GO) build -C scripts/lint -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -99,6 +104,16 @@ release: executables ## 3 min | all that is released, in dist: archives, image, 
 	$(PACK) archives image krew
 	cd dist && export LC_ALL=C && sha256sum symroute* >SHA256SUMS
 	$(if $(SIGN_KEY),ssh-keygen -Y sign -f '$(SIGN_KEY)' -n file dist/SHA256SUMS)
+
+chart: bin/helm ## 10 s | the Helm chart of a release: dist/symroute-VERSION.tgz
+	bin/helm lint --strict --quiet deploy/helm/symroute
+	scripts/chart $(RELEASE) dist
+
+manifests: bin/helm ## 10 s | deploy/kustomize, written anew from the Helm chart
+	scripts/manifests
+
+bin/helm: scripts/helm/go.mod ## 10 min | Helm, in the version of scripts/helm/go.mod
+	CGO_ENABLED=0 $(PROGRESS) $(GO) build -C scripts/helm -trimpath -o $(CURDIR)/$@ helm.sh/helm/v4/cmd/helm
 
 FUZZTIME ?= 5m
 fuzz: ## 1 hour | each fuzz target for FUZZTIME=5m
