@@ -81,6 +81,22 @@ func TestToldOnce(t *testing.T) {
 	d.expect(t, "deviates net1 ")
 }
 
+// What could not be told, as of a pod that somebody else had locked, is looked at again at once.
+func TestUnknown(t *testing.T) {
+	a, d := quiet(Links)
+	item := audit.Item{Subject: audit.Subject{Interface: "net1"}, State: audit.StateUnknown, Reason: "busy"}
+	x := a.took(context.Background(), attachment{}, node.Pod{Identity: "pod"}, item, TriggerAudit)
+	if wait := a.nextDue(time.Now()); wait > confirm {
+		t.Errorf("looked at again after %s, want %s", wait, confirm)
+	}
+	delete(a.due, "pod")
+	a.took(context.Background(), x, node.Pod{Identity: "pod"}, item, TriggerAudit)
+	if wait := a.nextDue(time.Now()); wait <= confirm {
+		t.Errorf("looked at again after %s: that does not help", wait)
+	}
+	d.expect(t)
+}
+
 // Repairs that do not last are told of once, and are made ever more seldom; meanwhile the deviation is told of.
 func TestVain(t *testing.T) {
 	a, d := quiet(All)

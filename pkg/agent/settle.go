@@ -82,7 +82,10 @@ func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.I
 			x.history = history{}
 		}
 	case item.State != audit.StateDeviating:
-		a.Log.Warn("could not be checked", append(attributes(item.Subject), "reason", item.Reason)...)
+		if was.State != item.State {
+			a.Log.Warn("could not be checked", append(attributes(item.Subject), "reason", item.Reason)...)
+			a.later(p.Identity, now.Add(confirm)) // another one may have had the lock
+		}
 	case !a.Repair.repairs(item.Deviations):
 		x = a.tell(x, p.Identity, was, "")
 	case x.history.next.After(now):
