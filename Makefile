@@ -65,9 +65,10 @@ bench: packages ## 5 min | what a run costs, beside sbr, tuning and the limits o
 demo: packages ## 10 s | a pod with two providers: broken, then symmetric, then clean (root)
 	scripts/demo
 
-lint: bin/golangci-lint ## 30 s | golangci-lint over both modules
+lint: bin/golangci-lint ## 30 s | golangci-lint over all modules
 	$(PROGRESS) bin/golangci-lint run ./...
 	cd test/runtimes && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
+	cd scripts/release && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 
 bin/golangci-lint: scripts/lint/go.mod ## 3 min | the linter, in the version of scripts/lint/go.mod
 	CGO_ENABLED=0 $(PROGRESS) $(GO) build -C scripts/lint -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
