@@ -19,7 +19,7 @@ type licences struct {
 }
 
 // named are the names of files with licences: those that pkg.go.dev looks at, and more endings.
-var named = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([.-].*)?$`) //nolint:gochecknoglobals // a constant
+var named = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicense)([.-].*)?$`)
 
 // of is an SPDX expression, or NOASSERTION if no file says it in known words.
 func (l licences) of(m debug.Module) (string, error) {

@@ -143,8 +143,9 @@ func TestNamespace(t *testing.T) {
 	}
 	one, other := program("symroute"), program("symroute")
 	other.data = []byte("other")
-	if namespace(one) != namespace(one) || namespace(one) == namespace(other) {
-		t.Errorf("%s twice, and of another executable %s", namespace(one), namespace(other))
+	first, again, another := namespace(one), namespace(one), namespace(other)
+	if first != again || first == another {
+		t.Errorf("%s, again %s, and of another executable %s", first, again, another)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -226,7 +227,7 @@ func unpack(t *testing.T, data []byte) (entries []entry, contents map[string][]b
 	contents = map[string][]byte{}
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return entries, contents
 		}
 		if err != nil {
@@ -371,7 +372,7 @@ func TestImageArchive(t *testing.T) {
 	files := 0
 	for r := tar.NewReader(bytes.NewReader(read(t, dist(t), "symroute-image.tar"))); ; {
 		h, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
