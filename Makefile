@@ -8,15 +8,18 @@ LDFLAGS  = -s -w -X main.release=$(RELEASE)
 # Says each 30 s that a command still runs.
 PROGRESS = scripts/progress
 
-.PHONY: build help test test-unit test-e2e test-runtimes test-kernels test-faults bench demo lint vulncheck archives fuzz \
-	packages clean chart manifests test-manifests
+.PHONY: build help test test-unit test-e2e test-runtimes test-manifests test-kernels test-faults bench demo lint vulncheck \
+	image release executables chart manifests fuzz packages clean
 
 # A target that a user may call has a comment: "target: ## TIME | what it does".
 # TIME is that of a machine with two cores whose build cache is filled; the first run compiles for
 # one or two minutes more. "make help" prints them.
 
-build: ## 10 s | the plugin and the command, statically linked: bin/symroute, bin/symroutectl
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./plugins/symroute ./cmd/symroutectl
+# The same bytes from a clone, a worktree and an unpacked archive: nothing in them is of the folder or of git, but RELEASE.
+BIN = bin
+build: ## 10 s | all executables, statically linked: bin/symroute, bin/symroutectl, bin/symroute-agent
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ \
+		./plugins/symroute ./cmd/symroutectl ./cmd/symroute-agent
 
 help: ## 1 s | this list
 	@awk -F ' *## *| *[|] *' ' \
@@ -30,6 +33,8 @@ UNIT = ./pkg/... ./plugins/... $(if $(wildcard cmd),./cmd/...)
 test-unit: packages ## 1 min | vet and tests of the packages (root)
 	$(PROGRESS) $(GO) vet $(UNIT)
 	$(PROGRESS) $(GO) test -count=1 $(UNIT)
+	$(PROGRESS) $(GO) vet -C scripts/release ./...
+	$(PROGRESS) $(GO) test -C scripts/release -count=1 ./...
 
 # A package has 10 minutes by default, which is too short for test/e2e on a loaded machine.
 test-e2e: packages ## 10 min | vet and tests of the executable, with real plugins, links and packets (root)
@@ -68,6 +73,7 @@ lint: bin/golangci-lint ## 30 s | golangci-lint over all modules
 	$(PROGRESS) bin/golangci-lint run ./...
 	cd test/runtimes && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 	cd test/manifests && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
+	cd scripts/release && ../../$(PROGRESS) ../../bin/golangci-lint run --config ../../.golangci.yml ./...
 
 bin/golangci-lint: scripts/lint/go.mod ## 3 min | the linter, in the version of scripts/lint/go.mod
 	CGO_ENABLED=0 $(PROGRESS) $(GO) build -C scripts/lint -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -76,15 +82,29 @@ bin/golangci-lint: scripts/lint/go.mod ## 3 min | the linter, in the version of 
 vulncheck: ## 1 min | known vulnerabilities in what the executable is made of
 	$(PROGRESS) $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0 ./plugins/... ./cmd/...
 
-ARCHES = amd64 arm64 ppc64le riscv64 s390x
-archives: ## 5 min | what a release consists of: dist/symroute-linux-ARCH.tgz, and their checksums
-	rm -rf dist && mkdir dist
-	for arch in $(ARCHES); do \
-		GOARCH=$$arch $(MAKE) build && \
-		tar --create --gzip --owner=0 --group=0 --numeric-owner \
-			--file dist/symroute-linux-$$arch.tgz -C bin symroute symroutectl -C .. LICENSE || exit; \
-	done
-	cd dist && sha256sum *.tgz >SHA256SUMS
+# What is released. Two runs give the same bytes: all times in it are that of the commit, which SOURCE_DATE_EPOCH is
+# (https://reproducible-builds.org/specs/source-date-epoch/).
+ARCHES ?= amd64 arm64 ppc64le riscv64 s390x
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
+PACK = bin/release -version '$(RELEASE)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' -arches '$(ARCHES)'
+
+# The executables of each architecture in bin/linux-ARCH, and what packs them.
+executables:
+	for arch in $(ARCHES); do GOARCH=$$arch $(PROGRESS) $(MAKE) build BIN=bin/linux-$$arch || exit; done
+	$(PROGRESS) $(GO) build -C scripts/release -o $(CURDIR)/bin/release .
+
+image: executables ## 2 min | the OCI image: dist/image, dist/symroute-image.tar; ARCHES=amd64: for one architecture
+	$(PACK) archives image
+
+# SIGN_KEY is an SSH key that signs SHA256SUMS: RELEASING.md.
+SIGN_KEY ?=
+release: executables ## 3 min | all that is released, in dist: archives, image, chart, SBOMs, checksums; SIGN_KEY=FILE: signed
+	rm -rf dist
+	$(if $(wildcard deploy/helm/symroute),$(MAKE) chart)
+	$(PACK) archives image krew
+	cd dist && export LC_ALL=C && sha256sum symroute* >SHA256SUMS
+	$(if $(SIGN_KEY),ssh-keygen -Y sign -f '$(SIGN_KEY)' -n file dist/SHA256SUMS)
 
 chart: bin/helm ## 10 s | the Helm chart of a release: dist/symroute-VERSION.tgz
 	bin/helm lint --strict --quiet deploy/helm/symroute

@@ -14,7 +14,7 @@ import (
 	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/node"
-	"github.com/symroute/symroute/pkg/pod"
+	"github.com/symroute/symroute/pkg/state"
 )
 
 // Options say how an agent works.
@@ -93,6 +93,7 @@ type due struct {
 	at, latest time.Time
 	stopped    []int // links that stopped running
 	linked     bool  // a link has changed
+	looks      int   // how often nothing was found
 }
 
 // New makes an agent.
@@ -154,34 +155,27 @@ func jitter(d time.Duration) time.Duration {
 // audit checks all that is remembered.
 func (a *Agent) audit(ctx context.Context) {
 	begin := time.Now()
-	pods, err := a.Node.Remembered()
+	identities, err := a.Node.Identities()
 	if err != nil {
-		a.Log.Error("not all records can be read", "error", err)
+		a.Log.Error("the records cannot be listed", "error", err)
 	}
-	a.forgetOthers(pods)
-	reports := a.check(ctx, pods)
+	for identity := range a.pods {
+		if !slices.Contains(identities, identity) {
+			a.forget(identity)
+		}
+	}
+	all := a.look(ctx, identities)
 	if ctx.Err() != nil {
 		return
 	}
-	for i, p := range pods {
-		a.settleReport(ctx, p, reports[i], due{}, TriggerAudit)
+	for _, l := range all {
+		if len(l.pod.Attachments) > 0 {
+			a.settleReport(ctx, l, due{}, TriggerAudit)
+		}
 	}
 	a.known()
 	for _, o := range a.observers {
 		o.Audited(time.Since(begin), time.Now())
-	}
-}
-
-// forgetOthers forgets pods that are remembered no more.
-func (a *Agent) forgetOthers(pods []node.Pod) {
-	is := map[string]bool{}
-	for _, p := range pods {
-		is[p.Identity] = true
-	}
-	for identity := range a.pods {
-		if !is[identity] {
-			a.forget(identity)
-		}
 	}
 }
 
@@ -196,19 +190,37 @@ func (a *Agent) forget(identity string) {
 	}
 }
 
-// check checks pods, several at a time. Reports are in the order of the pods.
-func (a *Agent) check(ctx context.Context, pods []node.Pod) []audit.Report {
-	reports := make([]audit.Report, len(pods))
+// look is what was found of a pod.
+type look struct {
+	// pod has of its attachments what names them alone: what is remembered of hundreds of pods is much.
+	pod    node.Pod
+	index  [][]int // of the interfaces of each attachment
+	report audit.Report
+}
+
+// look checks the pods of namespaces, several at a time. What it finds is in their order.
+func (a *Agent) look(ctx context.Context, identities []string) []look {
+	found := make([]look, len(identities))
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var workers sync.WaitGroup
 	var told sync.Mutex
-	for i, p := range pods {
+	for i, identity := range identities {
 		slots <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-slots }()
+			p, err := a.Node.In(identity)
+			if err != nil {
+				a.Log.Error("not all records can be read", "error", err)
+			}
 			begin := time.Now()
-			reports[i] = audit.Check(ctx, []node.Pod{p}, nil)
+			found[i].report = audit.Check(ctx, []node.Pod{p}, nil)
 			took := time.Since(begin)
+			for j := range p.Attachments {
+				x := &p.Attachments[j]
+				found[i].index = append(found[i].index, indexes(x.State))
+				x.Input, x.State, x.Earlier = nil, state.State{}, nil
+			}
+			found[i].pod = p
 			told.Lock()
 			defer told.Unlock()
 			for _, o := range a.observers {
@@ -217,7 +229,16 @@ func (a *Agent) check(ctx context.Context, pods []node.Pod) []audit.Report {
 		})
 	}
 	workers.Wait()
-	return reports
+	return found
+}
+
+// indexes are those of the interfaces that an attachment has.
+func indexes(s state.State) []int {
+	var out []int
+	for _, n := range s.NICs {
+		out = append(out, n.Index)
+	}
+	return out
 }
 
 // known tells how all attachments stand.
@@ -227,7 +248,7 @@ func (a *Agent) known() {
 	for _, w := range a.pods {
 		for _, x := range w.attached {
 			items = append(items, x.item)
-			if x.history.vain() && x.item.State == pod.Deviating.String() {
+			if x.history.vain() && x.item.State == audit.StateDeviating {
 				vain++
 			}
 		}

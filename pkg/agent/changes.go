@@ -68,37 +68,38 @@ func (a *Agent) later(identity string, at time.Time) {
 	}
 }
 
+// looks is how often a namespace is looked at that is known by name, and of which nothing is remembered.
+const looks = 5
+
 // checkDue checks the pods that are due.
 func (a *Agent) checkDue(ctx context.Context, now time.Time) {
 	if d, waits := a.due[anybody]; waits && !d.at.After(now) {
 		delete(a.due, anybody)
 		a.meet(now)
 	}
-	var pods []node.Pod
-	var why []due
+	var identities []string
 	for identity, d := range a.due {
-		if identity == anybody || d.at.After(now) {
-			continue
+		if identity != anybody && !d.at.After(now) {
+			identities = append(identities, identity)
 		}
-		delete(a.due, identity)
-		p, err := a.Node.In(identity)
-		if err != nil {
-			a.Log.Error("not all records can be read", "error", err)
-		}
-		if len(p.Attachments) == 0 && err == nil {
-			a.forget(identity)
-			continue
-		}
-		pods, why = append(pods, p), append(why, d)
 	}
-	if len(pods) == 0 {
+	if len(identities) == 0 {
 		return
 	}
-	for i, report := range a.check(ctx, pods) {
+	for i, l := range a.look(ctx, identities) {
 		if ctx.Err() != nil {
 			return
 		}
-		a.settleReport(ctx, pods[i], report, why[i], TriggerLink)
+		d := a.due[identities[i]]
+		delete(a.due, identities[i])
+		if len(l.pod.Attachments) > 0 {
+			a.settleReport(ctx, l, d, TriggerLink)
+			continue
+		}
+		a.forget(identities[i])
+		if d.looks++; d.looks < looks { // ADD may be about to write its record
+			a.due[identities[i]] = due{at: now.Add(settleAtMost), looks: d.looks}
+		}
 	}
 	a.known()
 }

@@ -54,7 +54,7 @@ func (a *Agent) listen(ctx context.Context, to chan<- heard) (end func(), err er
 	})
 	listeners.Go(func() {
 		for {
-			open := false
+			var open bool
 			select {
 			case _, open = <-records.Events:
 			case _, open = <-records.Errors: // too many at once

@@ -9,7 +9,6 @@ import (
 
 	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/install"
-	"github.com/symroute/symroute/pkg/pod"
 )
 
 // Metrics are what Prometheus gets: docs/operations.md lists them.
@@ -66,7 +65,7 @@ func NewMetrics(registry prometheus.Registerer, release string, series bool) *Me
 		m.installs.WithLabelValues(result)
 	}
 	for _, trigger := range []string{TriggerLink, TriggerAudit} {
-		for _, result := range []string{audit.StateRepaired, pod.Deviating.String(), audit.StateFailed} {
+		for _, result := range []string{audit.StateRepaired, audit.StateDeviating, audit.StateFailed} {
 			m.repairs.WithLabelValues(trigger, result)
 		}
 	}
@@ -105,13 +104,13 @@ func (m *Metrics) Audited(took time.Duration, at time.Time) {
 
 // Known counts attachments by state.
 func (m *Metrics) Known(items []audit.Item, vain int) {
-	counts := map[string]int{pod.Symmetric.String(): 0, pod.Deviating.String(): 0, pod.Unknown.String(): 0}
+	counts := map[string]int{audit.StateSymmetric: 0, audit.StateDeviating: 0, audit.StateUnknown: 0}
 	if m.deviations != nil {
 		m.deviations.Reset()
 	}
 	for _, i := range items {
 		counts[i.State]++
-		if m.deviations != nil && i.State == pod.Deviating.String() {
+		if m.deviations != nil && i.State == audit.StateDeviating {
 			m.deviations.WithLabelValues(i.Namespace, i.Pod, i.Interface, i.Network, i.Code()).Set(1)
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/node"
-	"github.com/symroute/symroute/pkg/pod"
 )
 
 // settleReport takes in what a check of a pod has found, and repairs what is to be repaired.
-func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Report, why due, trigger string) {
+func (a *Agent) settleReport(ctx context.Context, l look, why due, trigger string) {
+	p := l.pod
 	w := a.pods[p.Identity]
 	if w == nil {
 		w = &watched{number: kernel.NoNumber, running: map[int]bool{}, attached: map[string]attachment{}}
@@ -23,16 +23,16 @@ func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Repor
 	}
 	before := w.attached
 	w.attached = map[string]attachment{}
-	for i, item := range report.Items {
+	for i, item := range l.report.Items {
 		for _, o := range a.observers {
 			o.Checked(item)
 		}
-		if item.State == pod.Gone.String() {
+		if item.State == audit.StateGone {
 			continue
 		}
-		key := item.Subject.String() + " " + item.Network
+		key := item.String() + " " + item.Network
 		now := before[key]
-		now.index = indexes(p.Attachments[i])
+		now.index = l.index[i]
 		a.flaps(item.Subject, now.index, why.stopped)
 		if why.linked {
 			now.history = history{}
@@ -50,15 +50,6 @@ func (a *Agent) settleReport(ctx context.Context, p node.Pod, report audit.Repor
 		a.unnumber(w)
 		w.gone = true // its records may stay for a while
 	}
-}
-
-// indexes are those of the interfaces that an attachment has.
-func indexes(x node.Attachment) []int {
-	var out []int
-	for _, n := range x.State.NICs {
-		out = append(out, n.Index)
-	}
-	return out
 }
 
 // flaps tells of attached interfaces that stopped running.
@@ -82,16 +73,19 @@ func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.I
 	was := x.item
 	x.item = item
 	switch {
-	case item.State == pod.Symmetric.String():
-		if was.State == pod.Deviating.String() && x.told != nil {
+	case item.State == audit.StateSymmetric:
+		if was.State == audit.StateDeviating && x.told != nil {
 			a.Log.Info("symmetric again", attributes(item.Subject)...)
 		}
 		x.told = nil
 		if now.Sub(x.since) >= lasting {
 			x.history = history{}
 		}
-	case item.State != pod.Deviating.String():
-		a.Log.Warn("could not be checked", append(attributes(item.Subject), "reason", item.Reason)...)
+	case item.State != audit.StateDeviating:
+		if was.State != item.State {
+			a.Log.Warn("could not be checked", append(attributes(item.Subject), "reason", item.Reason)...)
+			a.later(p.Identity, now.Add(confirm)) // another one may have had the lock
+		}
 	case !a.Repair.repairs(item.Deviations):
 		x = a.tell(x, p.Identity, was, "")
 	case x.history.next.After(now):
@@ -107,7 +101,7 @@ func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.I
 func (a *Agent) tell(x attachment, identity string, was audit.Item, note string) attachment {
 	switch {
 	case x.told != nil && same(x.told, x.item.Deviations):
-	case was.State != pod.Deviating.String() || !same(was.Deviations, x.item.Deviations):
+	case was.State != audit.StateDeviating || !same(was.Deviations, x.item.Deviations):
 		a.later(identity, time.Now().Add(confirm))
 	default:
 		x.told = x.item.Deviations
@@ -123,23 +117,30 @@ func (a *Agent) tell(x attachment, identity string, was audit.Item, note string)
 func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger string) attachment {
 	done := audit.Repair(ctx, []node.Pod{p}, a.Release, false, nil)
 	if len(done.Items) == 0 { // somebody else was first
-		x.item.State, x.item.Deviations = pod.Symmetric.String(), nil
+		x.item.State, x.item.Deviations = audit.StateSymmetric, nil
 		return x
 	}
-	r := done.Items[0]
-	x.history.repaired(time.Now())
-	attrs := append(attributes(r.Subject), "trigger", trigger, "result", r.State, "was", summary(r.Was))
+	x = a.repaired(x, done.Items[0], trigger, time.Now())
+	if x.item.State == audit.StateDeviating {
+		a.later(p.Identity, x.history.next)
+	}
+	return x
+}
+
+// repaired takes in what became of a repair.
+func (a *Agent) repaired(x attachment, r audit.RepairItem, trigger string, now time.Time) attachment {
+	x.history.repaired(now)
 	for _, o := range a.observers {
 		o.Repaired(r, trigger)
 	}
+	attrs := append(attributes(r.Subject), "trigger", trigger, "result", r.State, "was", summary(r.Was))
 	switch r.State {
 	case audit.StateRepaired:
 		a.Log.Info("repaired", attrs...)
-		x.item.State, x.item.Deviations, x.since, x.told = pod.Symmetric.String(), nil, time.Now(), nil
-	case pod.Gone.String():
+		x.item.State, x.item.Deviations, x.since, x.told = audit.StateSymmetric, nil, now, nil
+	case audit.StateGone:
 	default:
 		a.Log.Warn("repair did not help", append(attrs, "is", summary(r.Deviations), "reason", r.Reason)...)
-		a.later(p.Identity, x.history.next)
 	}
 	if x.history.vain() && !x.history.told {
 		x.history.told = true

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/symroute/symroute/pkg/pod"
 	"github.com/symroute/symroute/pkg/state"
 )
 
@@ -77,6 +78,16 @@ func many(n int) []Item {
 		out = append(out, item("cart-"+string(rune('0'+i%10)), "net1", "deviating"))
 	}
 	return out
+}
+
+func TestStates(t *testing.T) {
+	for verdict, want := range map[pod.Verdict]string{
+		pod.Symmetric: StateSymmetric, pod.Deviating: StateDeviating, pod.Gone: StateGone, pod.Unknown: StateUnknown,
+	} {
+		if verdict.String() != want {
+			t.Errorf("%q, want %q", verdict, want)
+		}
+	}
 }
 
 // Programs read these keys: none is ever renamed.

@@ -30,8 +30,13 @@ type RepairItem struct {
 	Notes  []string `json:"notes,omitempty"`
 }
 
-// States of repairs that are none of attachments.
+// The states of attachments, as pod.Verdict.String has them, and those of repairs alone.
 const (
+	StateSymmetric = "symmetric"
+	StateDeviating = "deviating"
+	StateGone      = "gone"
+	StateUnknown   = "unknown"
+
 	StateRepaired = "repaired"
 	StateFailed   = "failed"
 )

@@ -40,7 +40,10 @@ func Watch(ctx context.Context, dir string, changed func()) error {
 				if slices.Contains(Names(), filepath.Base(e.Name)) {
 					quiet.Reset(settled)
 				}
-			case <-w.Errors: // too many at once: one of them may have been ours
+			case _, open := <-w.Errors: // too many at once: one of them may have been ours
+				if !open {
+					return
+				}
 				quiet.Reset(settled)
 			case <-quiet.C:
 				changed()

@@ -261,7 +261,18 @@ func (n *Namespace) set(c change.Set) error {
 	return writeSetting(links[i].Name, c.Key, c.Value)
 }
 
+// containerSettings is where a container has the settings of network namespaces that may be written: its own /proc/sys is
+// read-only. Which namespace's they are depends on the thread that opens them (net_ctl_header_lookup).
+const containerSettings = "/host/proc/sys/"
+
 func writeSetting(device, key string, value int) error {
+	text, path := []byte(strconv.Itoa(value)), fib.SettingPath(device, key)
 	// Not by sysctl.Sysctl, which reads it again: where that fails, it has been written.
-	return os.WriteFile("/proc/sys/"+fib.SettingPath(device, key), []byte(strconv.Itoa(value)), 0)
+	err := os.WriteFile("/proc/sys/"+path, text, 0)
+	if errors.Is(err, unix.EROFS) || errors.Is(err, unix.EACCES) {
+		if _, lacks := os.Stat(containerSettings + path); lacks == nil {
+			return os.WriteFile(containerSettings+path, text, 0)
+		}
+	}
+	return err
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -250,6 +252,54 @@ func TestSetOfRenamed(t *testing.T) {
 	}
 	if err := ns.Revert(gone); err != nil {
 		t.Errorf("undo on a device that has gone: %v", err)
+	}
+}
+
+// In a container /proc/sys is read-only, and what may be written is somewhere else: the settings of the namespace that the
+// thread is in, all the same.
+func TestApplySetInContainer(t *testing.T) {
+	n := newNetns(t, twoNICs...)
+	if _, err := os.Stat("/host"); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("/host is there (%v): this test makes it", err)
+	}
+	if err := os.MkdirAll(containerSettings+"net", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for dir := containerSettings + "net"; dir != "/"; dir = filepath.Dir(dir) {
+			if err := os.Remove(dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	inOwnMounts(t, func(t *testing.T, nodes string) {
+		if err := unix.Mount("/proc/sys/net", nodes, "", unix.MS_BIND, ""); err != nil { // by a thread that is not in the namespace
+			t.Fatal(err)
+		}
+		ro := func(flags uintptr) error { return unix.Mount("/proc/sys", "/proc/sys", "", unix.MS_BIND|flags, "") }
+		if err := errors.Join(ro(0), ro(unix.MS_REMOUNT|unix.MS_RDONLY)); err != nil {
+			t.Fatal(err)
+		}
+		ns, err := Enter(n.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := change.Set{Device: "net1", Key: "rp_filter", Was: 0, Value: 2}
+		if _, err := ns.Apply(set); !errors.Is(err, unix.EROFS) {
+			t.Errorf("a read-only /proc/sys alone: %v, want EROFS", err)
+		}
+		if err := unix.Mount(nodes, containerSettings+"net", "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ns.Apply(set); err != nil {
+			t.Error(err)
+		}
+		if err := ns.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if got := n.get(t, "ipv4/conf/net1/rp_filter"); got != 2 {
+		t.Errorf("rp_filter is %d, want 2", got)
 	}
 }
 

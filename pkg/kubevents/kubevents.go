@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/klog/v2"
 
 	"github.com/symroute/symroute/pkg/agent"
 	"github.com/symroute/symroute/pkg/audit"
@@ -46,7 +47,8 @@ type Nobody struct{}
 func (Nobody) Installed(install.Result, error) {}
 
 // Recorder is an observer of the agent that makes events. It waits for nobody: events that cannot be sent are lost.
-// Those that are the same within six minutes become one series (package events of client-go).
+// Those of one NIC, reason and action within six minutes become one series with the first one's note (package events of
+// client-go).
 type Recorder struct {
 	agent.Deaf
 	node     string
@@ -72,6 +74,8 @@ func New(ctx context.Context, kubeconfig, node string, log *slog.Logger) (*Recor
 	if err != nil {
 		return nil, err
 	}
+	config.ContentType, config.AcceptContentTypes = runtime.ContentTypeJSON, runtime.ContentTypeJSON
+	klog.SetSlogLogger(log) // client-go tells what fails by it
 	sink, err := eventsv1client.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make a client of Kubernetes: %w", err)
@@ -135,7 +139,7 @@ func (r *Recorder) Repaired(item audit.RepairItem, trigger string) {
 
 // Vain is told once of an attachment whose repairs do not last.
 func (r *Recorder) Vain(item audit.Item, repairs int) {
-	r.pod(item.Subject, corev1.EventTypeWarning, RepairFailed, "Repair",
+	r.pod(item.Subject, corev1.EventTypeWarning, RepairFailed, "Wait",
 		fmt.Sprintf("%s (network %s): %d repairs did not last: somebody undoes them; further ones are made seldom", item.Interface, item.Network, repairs))
 }
 
@@ -182,7 +186,10 @@ func (r *Recorder) send(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case e := <-r.pods:
-			ref := &corev1.ObjectReference{Kind: "Pod", APIVersion: "v1", Namespace: e.subject.Namespace, Name: e.subject.Pod}
+			ref := &corev1.ObjectReference{
+				Kind: "Pod", APIVersion: "v1", Namespace: e.subject.Namespace, Name: e.subject.Pod,
+				FieldPath: "interface{" + e.subject.Interface + "}", // or NICs of a pod would share a series
+			}
 			asked, done := context.WithTimeout(ctx, patience)
 			pod, err := r.lookup.Pods(ref.Namespace).Get(asked, ref.Name, metav1.GetOptions{})
 			done()

@@ -20,7 +20,7 @@ func TestBench(t *testing.T) {
 	}
 	wanted := regexp.MustCompile(*only)
 	all := slices.Concat(shapes, crowds)
-	if !slices.ContainsFunc(all, func(s shape) bool { return wanted.MatchString(s.name) }) && !wanted.MatchString(fleetName) && !wanted.MatchString(auditName) {
+	if !slices.ContainsFunc(all, func(s shape) bool { return wanted.MatchString(s.name) }) && !wanted.MatchString(fleetName) && !wanted.MatchString(auditName) && !wanted.MatchString(agentName) {
 		t.Fatalf("-bench.only=%s matches no shape: see bench_test.go", wanted)
 	}
 	b := newBench(t, build(t))
@@ -35,6 +35,9 @@ func TestBench(t *testing.T) {
 	}
 	if wanted.MatchString(auditName) {
 		b.audits(t)
+	}
+	if wanted.MatchString(agentName) {
+		b.agents(t)
 	}
 	for _, s := range crowds {
 		if wanted.MatchString(s.name) {

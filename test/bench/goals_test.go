@@ -21,6 +21,9 @@ var goals = []goal{
 	{what: "pods a second, 200 pods with 4 NICs, times sbr+tuning", ratio: timesPods, bound: 1.5, atLeast: true, timeless: true},
 	{what: "symroutectl check of 800 attachments, in s", ratio: auditSeconds, bound: 0.5},
 	{what: "symroutectl check of 800 attachments, of twice that of 400", ratio: auditGrowth, bound: 1.2},
+	{what: "symroute-agent: audit of 2,000 attachments, in s", ratio: agentAudit, bound: 2, timeless: true},
+	{what: "symroute-agent: memory with 2,000 attachments, in MiB", ratio: agentMemory, bound: 64, timeless: true},
+	{what: "symroute-agent: CPU time when nothing happens, in %", ratio: agentShare, bound: 1, timeless: true},
 	{what: "CPU time of any verb in a crowded pod, in s", ratio: mostInCrowds, bound: 1, timeless: true},
 	{what: "size of the executable, in MB", ratio: sizeInMB, bound: 4.2, timeless: true},
 }

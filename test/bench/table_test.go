@@ -17,6 +17,7 @@ type figures struct {
 	counts        map[row]counts
 	podsPerSecond map[string][]float64 // by contestant
 	audited       map[int]samples      // by attachments
+	agent         *agentFigures        // nil: not measured
 	sizes         map[string]int64     // of executables, by the names of plugins
 }
 

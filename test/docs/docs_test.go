@@ -1,5 +1,5 @@
 // Package docs holds the documentation to the code: its links lead somewhere, its examples are
-// valid, and it names every key and every code.
+// valid, and it names every key and every code. What GitHub reads is documentation, too.
 package docs
 
 import (
@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/containernetworking/cni/libcni"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/symroute/symroute/pkg/config"
 	"github.com/symroute/symroute/pkg/record"
@@ -29,12 +30,16 @@ const widest = 130
 // pages are all pages, by their path from the root.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no pages: %v", err)
+	var paths []string
+	for _, pattern := range []string{"docs/*.md", "*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no pages %s: %v", pattern, err)
+		}
+		paths = append(paths, found...)
 	}
 	out := map[string]string{}
-	for _, path := range append(paths, filepath.Join(root, "README.md")) {
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -247,6 +252,97 @@ func TestCodes(t *testing.T) {
 		for _, text := range []string{"\n### code " + c + "\n", "\n| [" + c + "](#code-" + c + ") |"} {
 			if !strings.Contains(page, text) {
 				t.Errorf("code %s: no %q", c, strings.TrimSpace(text))
+			}
+		}
+	}
+}
+
+// target finds the targets of the Makefile, command the calls of make in pages.
+var (
+	target  = regexp.MustCompile(`(?m)^([a-z0-9-]+):(?:[^=]|$)`)
+	command = regexp.MustCompile("(?m)(?:`|^ {4,}|&& |run: )make ([a-z][a-z0-9-]*)")
+)
+
+// TestTargets: what pages and workflows call by make is a target.
+func TestTargets(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var targets []string
+	for _, found := range target.FindAllStringSubmatch(string(makefile), -1) {
+		targets = append(targets, found[1])
+	}
+	texts := pages(t)
+	for name, text := range github(t) {
+		texts[name] = text
+	}
+	read := 0
+	for name, text := range texts {
+		for _, found := range command.FindAllStringSubmatch(text, -1) {
+			if read++; !slices.Contains(targets, found[1]) {
+				t.Errorf("%s: make %s: there is no such target", name, found[1])
+			}
+		}
+	}
+	if read < 20 {
+		t.Errorf("this test shows nothing: it found %d commands", read)
+	}
+}
+
+// github are the files that GitHub reads, by their path from the root.
+func github(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, dir := range []string{"workflows", "ISSUE_TEMPLATE"} {
+		paths, err := filepath.Glob(filepath.Join(root, ".github", dir, "*.yml"))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("nothing in .github/%s: %v", dir, err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[filepath.Join(".github", dir, filepath.Base(path))] = string(text)
+		}
+	}
+	return out
+}
+
+// TestGitHub: workflows and issue forms are YAML. Each workflow says which rights it has, and takes a major version of
+// each action. Each form has what GitHub demands.
+// https://docs.github.com/en/communities/using-templates-to-encourage-useful-issues-and-pull-requests/syntax-for-issue-forms
+func TestGitHub(t *testing.T) {
+	t.Parallel()
+	action := regexp.MustCompile(`^[a-z-]+/[a-z-]+@v[0-9]+$`)
+	for name, text := range github(t) {
+		var file struct {
+			Name, Description string
+			Body              []struct{ Type string }
+			Permissions       map[string]string
+			Jobs              map[string]struct {
+				Steps []struct{ Uses, Run string }
+			}
+		}
+		if err := yaml.Unmarshal([]byte(text), &file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		switch {
+		case filepath.Base(name) == "config.yml":
+		case strings.Contains(name, "ISSUE_TEMPLATE"):
+			if file.Name == "" || file.Description == "" || len(file.Body) == 0 {
+				t.Errorf("%s has no name, description or body", name)
+			}
+		case len(file.Permissions) == 0 || len(file.Jobs) == 0:
+			t.Errorf("%s says no permissions, or has no jobs", name)
+		}
+		for _, job := range file.Jobs {
+			for _, step := range job.Steps {
+				if (step.Uses == "") == (step.Run == "") || step.Uses != "" && !action.MatchString(step.Uses) {
+					t.Errorf("%s: a step uses %q and runs %q", name, step.Uses, step.Run)
+				}
 			}
 		}
 	}
