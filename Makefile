@@ -113,7 +113,7 @@ chart: bin/helm ## 10 s | the Helm chart of a release: dist/symroute-VERSION.tgz
 manifests: bin/helm ## 10 s | deploy/kustomize, written anew from the Helm chart
 	scripts/manifests
 
-bin/helm: scripts/helm/go.mod ## 10 min | Helm, in the version of scripts/helm/go.mod
+bin/helm: scripts/helm/go.mod ## 3 min | Helm, in the version of scripts/helm/go.mod
 	CGO_ENABLED=0 $(PROGRESS) $(GO) build -C scripts/helm -trimpath -o $(CURDIR)/$@ helm.sh/helm/v4/cmd/helm
 
 FUZZTIME ?= 5m

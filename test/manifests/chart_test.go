@@ -365,6 +365,14 @@ func TestProbes(t *testing.T) {
 	})
 }
 
+// TestLint has Helm's own opinion.
+func TestLint(t *testing.T) {
+	t.Parallel()
+	if _, err := helm(t, "lint", "--strict", "--quiet", chart); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPackage packages the chart twice, as two clones would have it: with other times of the files.
 func TestPackage(t *testing.T) {
 	t.Parallel()

@@ -7,13 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
 )
 
 // TestDocs holds the lists of docs/kubernetes.md to the chart: its values are there, and only those.
 func TestDocs(t *testing.T) {
 	t.Parallel()
-	page := section(t, "### Values", "### Upgrade")
+	page := section(t, "kubernetes.md", "### Values", "### Upgrade")
 	var documented []string
 	for _, name := range regexp.MustCompile("`([a-z][A-Za-z]*(?:\\.[A-Za-z]+)*)`").FindAllStringSubmatch(page, -1) {
 		documented = append(documented, name[1])
@@ -60,7 +61,7 @@ func leaves(values map[string]any, above string) map[string]bool {
 // TestDocsOfPlatforms holds the table of platforms to what each of them renders.
 func TestDocsOfPlatforms(t *testing.T) {
 	t.Parallel()
-	page := section(t, "### Platforms", "### Values")
+	page := section(t, "kubernetes.md", "### Platforms", "### Values")
 	rows := regexp.MustCompile("(?m)^\\| `([a-z0-9]+|\"\")`[^|]*\\| `([^`]+)` \\|").FindAllStringSubmatch(page, -1)
 	schema, is := schema(t)["properties"].(map[string]any)["platform"].(map[string]any)["enum"].([]any)
 	if !is || len(rows) != len(schema) {
@@ -78,17 +79,58 @@ func TestDocsOfPlatforms(t *testing.T) {
 	}
 }
 
-// section is what stands between two headings of docs/kubernetes.md.
-func section(t *testing.T, from, to string) string {
+// TestDocsOfAlerts: runbook_url leads to a heading.
+func TestDocsOfAlerts(t *testing.T) {
+	t.Parallel()
+	page := section(t, "operations.md", "## Alerts", "## Events")
+	var headings []string
+	for _, heading := range regexp.MustCompile(`(?m)^### (.*)$`).FindAllStringSubmatch(page, -1) {
+		headings = append(headings, heading[1])
+	}
+	slices.Sort(headings)
+	if !slices.Equal(headings, alerts) {
+		t.Errorf("docs/operations.md explains %q, the chart has %q", headings, alerts)
+	}
+}
+
+// TestDocsOfMetrics holds the metrics that alerts and dashboard may ask for to those that docs/operations.md lists.
+func TestDocsOfMetrics(t *testing.T) {
+	t.Parallel()
+	page := section(t, "operations.md", "## Metrics", "## Alerts")
+	name := regexp.MustCompile("`([a-z_]+)`")
+	documented := map[string][]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(symroute_[a-z_]+)` \\|[^|]*\\|([^|]*)\\|").FindAllStringSubmatch(page, -1) {
+		labels := []string{}
+		for _, label := range name.FindAllStringSubmatch(row[2], -1) {
+			labels = append(labels, label[1])
+		}
+		documented[row[1]] = labels
+	}
+	ours := map[string][]string{}
+	for metric, labels := range metrics {
+		if histogram, is := strings.CutSuffix(metric, "_bucket"); is {
+			metric, labels = histogram, []string{}
+		}
+		if strings.HasPrefix(metric, "symroute_") {
+			ours[metric] = labels
+		}
+	}
+	if diff := cmp.Diff(documented, ours); diff != "" {
+		t.Errorf("(-docs/operations.md +this test)\n%s", diff)
+	}
+}
+
+// section is what stands between two headings of a page.
+func section(t *testing.T, name, from, to string) string {
 	t.Helper()
-	page, err := os.ReadFile(root + "/docs/kubernetes.md")
+	page, err := os.ReadFile(root + "/docs/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, begins := strings.Cut(string(page), from+"\n")
-	text, _, ends := strings.Cut(rest, to+"\n")
+	_, rest, begins := strings.Cut(string(page), "\n"+from+"\n")
+	text, _, ends := strings.Cut(rest, "\n"+to+"\n")
 	if !begins || !ends {
-		t.Fatalf("docs/kubernetes.md has no %q before %q", from, to)
+		t.Fatalf("docs/%s has no %q before %q", name, from, to)
 	}
 	return text
 }
