@@ -83,7 +83,7 @@ vulncheck: ## 1 min | known vulnerabilities in what the executable is made of
 ARCHES ?= amd64 arm64 ppc64le riscv64 s390x
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
-PACK := bin/release -version '$(RELEASE)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' -arches '$(ARCHES)'
+PACK := bin/release -version '$(RELEASE)' -revision '$(REVISION)' -created '$(or $(SOURCE_DATE_EPOCH),0)' -arches '$(ARCHES)'
 
 # The executables of each architecture in bin/linux-ARCH, and what packs them.
 executables:
