@@ -91,6 +91,7 @@ executables:
 	$(PROGRESS) $(GO) build -C scripts/release -o $(CURDIR)/bin/release .
 
 image: executables ## 2 min | the OCI image: dist/image, dist/symroute-image.tar; ARCHES=amd64: for one architecture
+	rm -f dist/SHA256SUMS* # of a release before
 	$(PACK) archives image
 
 # SIGN_KEY is an SSH key that signs SHA256SUMS: RELEASING.md.
