@@ -3,6 +3,7 @@
 
 GO      ?= go
 RELEASE ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+RELEASE := $(RELEASE)
 LDFLAGS  = -s -w -X main.release=$(RELEASE)
 
 # Says each 30 s that a command still runs.
@@ -87,21 +88,22 @@ vulncheck: ## 1 min | known vulnerabilities in what the executable is made of
 ARCHES ?= amd64 arm64 ppc64le riscv64 s390x
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 REVISION ?= $(shell git rev-parse HEAD 2>/dev/null)
-PACK = bin/release -version '$(RELEASE)' -revision '$(REVISION)' -created '$(SOURCE_DATE_EPOCH)' -arches '$(ARCHES)'
+PACK := bin/release -version '$(RELEASE)' -revision '$(REVISION)' -created '$(or $(SOURCE_DATE_EPOCH),0)' -arches '$(ARCHES)'
 
 # The executables of each architecture in bin/linux-ARCH, and what packs them.
 executables:
-	for arch in $(ARCHES); do GOARCH=$$arch $(PROGRESS) $(MAKE) build BIN=bin/linux-$$arch || exit; done
+	for arch in $(ARCHES); do GOARCH=$$arch $(PROGRESS) $(MAKE) build BIN=bin/linux-$$arch RELEASE='$(RELEASE)' || exit; done
 	$(PROGRESS) $(GO) build -C scripts/release -o $(CURDIR)/bin/release .
 
 image: executables ## 2 min | the OCI image: dist/image, dist/symroute-image.tar; ARCHES=amd64: for one architecture
+	rm -f dist/SHA256SUMS* # of a release before
 	$(PACK) archives image
 
 # SIGN_KEY is an SSH key that signs SHA256SUMS: RELEASING.md.
 SIGN_KEY ?=
 release: executables ## 3 min | all that is released, in dist: archives, image, chart, SBOMs, checksums; SIGN_KEY=FILE: signed
 	rm -rf dist
-	$(if $(wildcard deploy/helm/symroute),$(MAKE) chart)
+	$(if $(wildcard deploy/helm/symroute),$(MAKE) chart RELEASE='$(RELEASE)')
 	$(PACK) archives image krew
 	cd dist && export LC_ALL=C && sha256sum symroute* >SHA256SUMS
 	$(if $(SIGN_KEY),ssh-keygen -Y sign -f '$(SIGN_KEY)' -n file dist/SHA256SUMS)

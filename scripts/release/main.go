@@ -54,7 +54,7 @@ func run(args []string, stdout io.Writer) error {
 		return err
 	}
 	if *version == "" || *created == 0 || *arches == "" {
-		return errors.New("-version, -created and -arches have to be given: call it by make image or make release")
+		return errors.New("-version, -created and -arches are needed: outside git set RELEASE, REVISION and SOURCE_DATE_EPOCH for make")
 	}
 	modules, err := exec.Command("go", "env", "GOMODCACHE").Output()
 	if err != nil {
