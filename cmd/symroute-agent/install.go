@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -71,7 +72,7 @@ func uninstallCommand() *cobra.Command {
 		Long: `Removes symroute and symroutectl from the directory of the CNI plugins. Nothing else removes them: an agent that ends
 leaves all as it is, for an upgrade looks the same.
 
-It refuses while a pod has an attachment of symroute: DEL of that pod would fail. First take symroute out of all networks,
+It refuses while a record of an attachment is left: DEL of that pod would fail. First take symroute out of all networks,
 and restart the pods. --force removes them all the same.
 
 An agent that runs on the node puts them back: stop it first.`,
@@ -93,27 +94,23 @@ An agent that runs on the node puts them back: stop it first.`,
 	return cmd
 }
 
-// unused says that no pod of the node needs the plugin.
+// unused says that no record is left. That of a pod which has gone counts, too: the runtime still calls DEL for it, and whether
+// it has gone cannot be told where its namespace is out of sight.
 func unused(n node.Node) error {
 	pods, err := n.Remembered()
 	if err != nil {
 		return fmt.Errorf("%w: not all records can be read: %w", errInUse, err)
 	}
-	var names string
-	count := 0
-	for _, p := range pods {
-		if !p.Alive() {
-			continue
-		}
-		if count++; count <= 5 {
-			names += ", " + p.String()
-		}
+	if len(pods) == 0 {
+		return nil
 	}
-	if count > 5 {
-		names += ", ..."
+	const most = 5
+	var names []string
+	for _, p := range pods[:min(len(pods), most)] {
+		names = append(names, p.String())
 	}
-	if count > 0 {
-		return fmt.Errorf("%w: %s (%d); --force removes it all the same", errInUse, names[2:], count)
+	if len(pods) > most {
+		names = append(names, "...")
 	}
-	return nil
+	return fmt.Errorf("%w: %s (%d); --force removes it all the same", errInUse, strings.Join(names, ", "), len(pods))
 }
