@@ -74,7 +74,6 @@ type Agent struct {
 type watched struct {
 	number   int                   // of its namespace; kernel.NoNumber: its changes are not heard
 	deaf     bool                  // they cannot be
-	gone     bool                  // only its records are there
 	running  map[int]bool          // links that are known to run, or not, by index
 	attached map[string]attachment // by what names an attachment: audit.Subject.String
 }
@@ -82,7 +81,6 @@ type watched struct {
 // attachment is one as it was last seen.
 type attachment struct {
 	item    audit.Item
-	index   []int // of its interfaces
 	since   time.Time
 	told    []audit.Deviation // what observers were told of; nil: nothing
 	history history

@@ -32,8 +32,7 @@ func (a *Agent) settleReport(ctx context.Context, l look, why due, trigger strin
 		}
 		key := item.String() + " " + item.Network
 		now := before[key]
-		now.index = l.index[i]
-		a.flaps(item.Subject, now.index, why.stopped)
+		a.flaps(item.Subject, l.index[i], why.stopped)
 		if why.linked {
 			now.history = history{}
 		}
@@ -46,9 +45,8 @@ func (a *Agent) settleReport(ctx context.Context, l look, why due, trigger strin
 		a.number(p, w)
 	case p.Alive(): // it was detached
 		a.forget(p.Identity)
-	default:
+	default: // it has gone, and its records may stay for a while
 		a.unnumber(w)
-		w.gone = true // its records may stay for a while
 	}
 }
 
