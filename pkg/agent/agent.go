@@ -230,11 +230,13 @@ func (a *Agent) look(ctx context.Context, identities []string) []look {
 	return found
 }
 
-// indexes are those of the interfaces that an attachment has.
+// indexes are those of the interfaces that an attachment was made for; others that it has, other attachments are for.
 func indexes(s state.State) []int {
 	var out []int
 	for _, n := range s.NICs {
-		out = append(out, n.Index)
+		if n.Role == state.Attached {
+			out = append(out, n.Index)
+		}
 	}
 	return out
 }
