@@ -85,7 +85,7 @@ It ends at SIGTERM and leaves everything as it is.`,
 	f.StringVar(&o.health, "health-probe-bind-address", "127.0.0.1:9741", `where /healthz and /readyz are served; "" is nowhere`)
 	f.BoolVar(&o.events, "events", false, "tell of pods that deviate by events of Kubernetes")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "how to reach Kubernetes for events (default: as a pod does)")
-	f.BoolVar(&o.drops, "drops", false, "count the packets that the kernel drops in pods, by reason; needs CAP_BPF and CAP_PERFMON")
+	f.BoolVar(&o.drops, "drops", false, "count the packets that the kernel drops in pods, by reason; needs Linux 5.17")
 	f.BoolVar(&o.series, "deviation-series", false, "one series for each attachment that deviates, with its names")
 	f.StringVar(&o.logFormat, "log-format", "json", "json or text")
 	f.StringVar(&o.level, "log-level", "info", "debug, info, warn or error")

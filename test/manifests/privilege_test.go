@@ -85,7 +85,7 @@ func TestCapabilities(t *testing.T) {
 		"repair: {mode: 'off'}":   {"SYS_ADMIN", "NET_BROADCAST"},
 		"watch: {enabled: false}": {"SYS_ADMIN", "NET_ADMIN"},
 		"{watch: {enabled: false}, repair: {mode: 'off'}}":    {"SYS_ADMIN"},
-		"drops: {enabled: true}":                              {"SYS_ADMIN", "NET_ADMIN", "NET_BROADCAST", "BPF", "PERFMON"},
+		"drops: {enabled: true}":                              {"SYS_ADMIN", "NET_ADMIN", "NET_BROADCAST"},
 		"platform: openshift":                                 {"SYS_ADMIN", "NET_ADMIN", "NET_BROADCAST"},
 		"uninstall: true":                                     {"SYS_ADMIN", "NET_BROADCAST"},
 		"securityContext: {capabilities: {add: [SYS_ADMIN]}}": {"SYS_ADMIN"},

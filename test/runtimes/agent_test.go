@@ -148,7 +148,7 @@ func (a agentContainer) shows(t *testing.T, line string) {
 }
 
 // TestAgentContainer runs the agent as the DaemonSet has it, with the capabilities, the read-only root, the mounts and the seccomp
-// profile of containerd: it installs, hears changes, repairs routes and settings, and its image has symroutectl.
+// profile of containerd: it installs, hears changes, repairs routes and settings, counts drops, and its image has symroutectl.
 func TestAgentContainer(t *testing.T) {
 	t.Parallel()
 	k := newKubelet(t, "symroute", bridged, later)
@@ -156,7 +156,7 @@ func TestAgentContainer(t *testing.T) {
 	k.withAgentImage(t)
 	k.node.Batch(t, "link set lo up")
 	pod := k.runPod(t)
-	agent := k.runAgent(t, "--repair=all")
+	agent := k.runAgent(t, "--repair=all", "--drops")
 	netlab.Eventually(t, "the agent is ready", func() bool {
 		_, code := agent.page(9741, "/readyz")
 		return code == http.StatusOK

@@ -204,7 +204,7 @@ openshift: {binDir: /var/lib/cni/bin, constraint: privileged, securityContext: {
 {{- end }}
 
 {{/*
-The security context of a container: (list ROOT REPAIR WATCH DROPS). With neither a platform's nor the user's own it is
+The security context of a container: (list ROOT REPAIR WATCH). With neither a platform's nor the user's own it is
 rendered with its reasons, else merged with them.
 */}}
 {{- define "symroute.securityContext" -}}
@@ -231,7 +231,7 @@ capabilities:
   drop:
     - ALL
   add:
-    # To enter the network namespaces of pods: setns(2) asks for it.
+    # To enter the network namespaces of pods: setns(2) asks for it. To count drops it is enough, too.
     - SYS_ADMIN
     {{- if index . 1 }}
     # To repair: rules, routes and settings of the pods.
@@ -240,10 +240,5 @@ capabilities:
     {{- if index . 2 }}
     # To hear of changes in the pods by one socket: NETLINK_LISTEN_ALL_NSID asks for it.
     - NET_BROADCAST
-    {{- end }}
-    {{- if index . 3 }}
-    # To count what the kernel drops: a program at the tracepoint skb:kfree_skb asks for both.
-    - BPF
-    - PERFMON
     {{- end }}
 {{- end }}
