@@ -140,7 +140,8 @@ func (n *Namespace) addAddress(a fib.Address) error {
 	if err := n.do(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, wire.EncodeAddress(a)); err != nil {
 		return err
 	}
-	for range addressTries {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(addressPatience); time.Now().Before(deadline); pause = min(2*pause, 50*time.Millisecond) {
 		answer := n.Ask(fib.Query{To: a.Prefix.Addr()})[0]
 		if answer.Err == nil && answer.Route.Type == unix.RTN_LOCAL {
 			break // else: CHECK will say so
@@ -148,13 +149,14 @@ func (n *Namespace) addAddress(a fib.Address) error {
 		if answer.Err != nil && !answer.Refused() {
 			return fmt.Errorf("%w: %w", errPartly, answer.Err)
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(pause)
 	}
 	return nil
 }
 
-// addressTries bounds the wait for an address, in milliseconds.
-const addressTries = 2000
+// addressPatience bounds the wait for an address. The worker is one for all namespaces and waits for the lock of all
+// network configuration (rtnl_lock), which a node that takes down many pods can hold for seconds.
+const addressPatience = 10 * time.Second
 
 // ErrAppeared is wrapped by the error of an Apply that was to make a device where
 // the kernel has made one by itself: it makes the fallback devices of a tunnel module
