@@ -16,16 +16,20 @@ import (
 )
 
 func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if len(os.Args) == 2 && os.Args[1] == "serve" {
-		if err := serve(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+	if len(args) == 1 && args[0] == "serve" {
+		return serve(ctx)
 	}
 	<-ctx.Done()
+	return nil
 }
 
 // serve answers until it is told to end, and then what it has begun to answer.
