@@ -248,7 +248,12 @@ func restartsUnnoticed(t *testing.T, a *agents) {
 	a.deploy(t, "churn", 1)
 	disturb := []func(){
 		func() { a.kubectl(t, "--namespace", agentNamespace, "rollout", "restart", "daemonset/symroute-agent") },
-		func() { a.must(t, "pkill", "-KILL", "-x", "symroute-agent") },
+		func() {
+			eventually(t, "there is an agent to kill", func() error {
+				_, err := a.run("pkill", "-KILL", "-x", "symroute-agent")
+				return err
+			})
+		},
 	}
 	for _, hit := range disturb {
 		a.agentReady(t)

@@ -29,7 +29,7 @@ version = 2
 `
 
 // kubeletConf has the kubelet stay in the machine's cgroup, whatever the hierarchies are,
-// and keep images, as none can be pulled.
+// keep images, as none can be pulled, and not ask for the size of a root that is in memory.
 const kubeletConf = `
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -49,6 +49,7 @@ maxOpenFiles: 20000
 resolvConf: ""
 evictionHard: {memory.available: "50Mi"}
 imageGCHighThresholdPercent: 100
+localStorageCapacityIsolation: false
 syncFrequency: 10s
 `
 

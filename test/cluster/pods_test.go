@@ -216,7 +216,8 @@ func (c *cluster) reboot(t *testing.T) {
 		pkill -KILL containerd || true
 		pkill -KILL -x pod || true
 		while pgrep -x kubelet || pgrep containerd || pgrep -x pod; do sleep 0.01; done
-		awk '$5 ~ "^/run/" { print $5 }' /proc/self/mountinfo | sort -r | while read -r dir; do umount -l "$dir"; done
+		awk '$5 ~ "^/(run|var/lib/kubelet)/" { print $5 }' /proc/self/mountinfo | sort -r |
+			while read -r dir; do umount -l "$dir" || true; done # it may have gone with another
 		rm -rf /run/*
 		ip link delete cni0`)
 	c.startContainerd(t)
