@@ -156,7 +156,8 @@ func routing(t *testing.T, ns *netlab.NS) string {
 // acceptsManifests: the API server accepts what the chart and kustomize make.
 func acceptsManifests(t *testing.T, a *agents) {
 	a.kubectl(t, "apply", "-f", deployDir+"/kustomize/base/namespace.yaml")
-	rendered := a.helm(t, append([]string{"template"}, a.chart("drops.enabled=true", "resourceQuota.create=true", "grafanaDashboard.enabled=true")...)...)
+	// The test's pod needs a service account that is there: installsThePlugin runs it.
+	rendered := a.helm(t, append([]string{"template", "--skip-tests"}, a.chart("drops.enabled=true", "resourceQuota.create=true", "grafanaDashboard.enabled=true")...)...)
 	a.write(t, "/tmp/rendered.yaml", rendered)
 	a.kubectl(t, "apply", "--dry-run=server", "--namespace", agentNamespace, "-f", "/tmp/rendered.yaml")
 	for _, dir := range []string{"base", "overlays/events", "overlays/uninstall"} {

@@ -85,20 +85,7 @@ func newCluster(t *testing.T) *cluster {
 
 	c.startContainerd(t)
 	c.must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/pod.tar")
-	c.daemon(t, "etcd", "--data-dir=/var/lib/etcd")
-	c.daemon(t, "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--advertise-address="+nodeAddress4,
-		"--client-ca-file=/etc/kubernetes/ca.crt",
-		"--tls-cert-file=/etc/kubernetes/apiserver.crt", "--tls-private-key-file=/etc/kubernetes/apiserver.key",
-		"--kubelet-client-certificate=/etc/kubernetes/admin.crt", "--kubelet-client-key=/etc/kubernetes/admin.key",
-		"--kubelet-preferred-address-types=InternalIP",
-		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=/etc/kubernetes/sa.key", "--service-account-signing-key-file=/etc/kubernetes/sa.key",
-		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
-		"--service-cluster-ip-range="+services4+","+services6)
-	eventually(t, "the API server is ready", func() error {
-		_, err := c.run(kubectl("get", "--raw", "/readyz")...)
-		return err
-	})
+	c.startAPIServer(t)
 	t.Logf("the API server is ready after %v", time.Since(began).Round(time.Second))
 	c.daemon(t, "kube-controller-manager", "--kubeconfig=/etc/kubernetes/kube-controller-manager.conf",
 		"--use-service-account-credentials", "--service-account-private-key-file=/etc/kubernetes/sa.key",
@@ -114,6 +101,25 @@ func newCluster(t *testing.T) *cluster {
 	})
 	t.Logf("the node is ready after %v", time.Since(began).Round(time.Second))
 	return c
+}
+
+// startAPIServer starts what the others talk to.
+func (c *cluster) startAPIServer(t *testing.T) {
+	t.Helper()
+	c.daemon(t, "etcd", "--data-dir=/var/lib/etcd")
+	c.daemon(t, "kube-apiserver", "--etcd-servers=http://127.0.0.1:2379", "--advertise-address="+nodeAddress4,
+		"--client-ca-file=/etc/kubernetes/ca.crt",
+		"--tls-cert-file=/etc/kubernetes/apiserver.crt", "--tls-private-key-file=/etc/kubernetes/apiserver.key",
+		"--kubelet-client-certificate=/etc/kubernetes/admin.crt", "--kubelet-client-key=/etc/kubernetes/admin.key",
+		"--kubelet-preferred-address-types=InternalIP",
+		"--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=/etc/kubernetes/sa.key", "--service-account-signing-key-file=/etc/kubernetes/sa.key",
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+		"--service-cluster-ip-range="+services4+","+services6)
+	eventually(t, "the API server is ready", func() error {
+		_, err := c.run(kubectl("get", "--raw", "/readyz")...)
+		return err
+	})
 }
 
 // installPlugins puts CNI plugins where containerd looks for them.
