@@ -49,7 +49,7 @@ test-runtimes: packages ## 1 min | tests under podman, containerd and Multus' ca
 # Kubernetes is built once, in ten minutes of two idle cores, into the user's cache.
 # CLUSTER='-run TestCluster/reboot' runs one scenario.
 CLUSTER ?=
-test-cluster: packages bin/helm ## 10 min | tests in a real Kubernetes, built from its modules, in a machine of its own (root)
+test-cluster: packages bin/helm ## 8 min | tests in a real Kubernetes, built from its modules, in a machine of its own (root)
 	$(PROGRESS) $(GO) vet -C test/cluster ./...
 	$(MAKE) image ARCHES=$$($(GO) env GOARCH)
 	$(PROGRESS) scripts/with-cluster $(GO) test -C test/cluster -count=1 -timeout 1h -v $(CLUSTER) .

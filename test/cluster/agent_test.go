@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -143,14 +144,15 @@ func (a *agents) waitForPlugin(t *testing.T) {
 	})
 }
 
-// routing is all that a pod routes by.
+// routing is all that a pod routes by, sorted: of rules with one priority the order is that in which they were added.
 func routing(t *testing.T, ns *netlab.NS) string {
 	t.Helper()
-	var all strings.Builder
+	var all []string
 	for _, family := range []string{"-4", "-6"} {
-		all.WriteString(ns.IP(t, family, "rule", "show") + ns.IP(t, family, "route", "show", "table", "all"))
+		all = slices.AppendSeq(all, strings.Lines(ns.IP(t, family, "rule", "show")+ns.IP(t, family, "route", "show", "table", "all")))
 	}
-	return all.String()
+	slices.Sort(all)
+	return strings.Join(all, "")
 }
 
 // acceptsManifests: the API server accepts what the chart and kustomize make.
