@@ -9,8 +9,8 @@ LDFLAGS  = -s -w -X main.release=$(RELEASE)
 # Says each 30 s that a command still runs.
 PROGRESS = scripts/progress
 
-.PHONY: build help test test-unit test-e2e test-runtimes test-manifests test-cluster test-kernels test-faults bench demo lint vulncheck \
-	image release executables chart manifests fuzz packages clean
+.PHONY: build help test test-unit test-e2e test-runtimes test-cluster test-manifests test-faults test-kernels bench demo \
+	lint vulncheck executables image release chart manifests fuzz packages clean
 
 # A target that a user may call has a comment: "target: ## TIME | what it does".
 # TIME is that of a machine with two cores whose build cache is filled; the first run compiles for

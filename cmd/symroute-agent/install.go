@@ -64,7 +64,7 @@ var errInUse = errors.New("pods still have attachments of symroute, which their 
 
 func uninstallCommand() *cobra.Command {
 	var dir string
-	var records recordsOptions
+	var where records
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "uninstall",
@@ -78,7 +78,7 @@ and restart the pods. --force removes them all the same.
 An agent that runs on the node puts them back: stop it first.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := unused(records.node()); err != nil && !force {
+			if err := unused(where.node()); err != nil && !force {
 				return err
 			}
 			if err := install.Uninstall(dir); err != nil {
@@ -90,7 +90,7 @@ An agent that runs on the node puts them back: stop it first.`,
 	}
 	cmd.Flags().StringVar(&dir, "bin-dir", node.DefaultBinDir, "where the plugin is")
 	cmd.Flags().BoolVar(&force, "force", false, "remove them though pods have attachments")
-	records.flags(cmd.Flags())
+	where.flags(cmd.Flags())
 	return cmd
 }
 

@@ -9,7 +9,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/containernetworking/cni/libcni"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -22,25 +21,19 @@ import (
 	"github.com/symroute/symroute/pkg/node"
 )
 
-// recordsOptions say where pods are found.
-type recordsOptions struct {
-	dataDirs []string
-	cacheDir string
+// records says where pods are found.
+type records struct{ dirs []string }
+
+func (r *records) flags(f *pflag.FlagSet) {
+	f.StringSliceVar(&r.dirs, "data-dir", []string{config.DefaultDataDir}, `where records are, as the networks' key "dataDir" says`)
 }
 
-func (o *recordsOptions) flags(f *pflag.FlagSet) {
-	f.StringSliceVar(&o.dataDirs, "data-dir", []string{config.DefaultDataDir}, `where records are, as the networks' key "dataDir" says`)
-	f.StringVar(&o.cacheDir, "cni-cache-dir", libcni.CacheDir, "where the runtime's libcni remembers attachments")
-}
-
-func (o *recordsOptions) node() node.Node {
-	return node.Node{DataDirs: o.dataDirs, CacheDir: o.cacheDir}
-}
+func (r *records) node() node.Node { return node.Node{DataDirs: r.dirs} }
 
 // options are those of run.
 type options struct {
 	place
-	recordsOptions
+	records
 	nodeName         string
 	install          bool
 	interval         time.Duration
@@ -75,7 +68,7 @@ It ends at SIGTERM and leaves everything as it is.`,
 	}
 	f := cmd.Flags()
 	o.place.flags(f)
-	o.recordsOptions.flags(f)
+	o.records.flags(f)
 	f.StringVar(&o.nodeName, "node-name", os.Getenv("NODE_NAME"), "name of the node (default: $NODE_NAME, else the host's name)")
 	f.BoolVar(&o.install, "install", true, "install the plugin and symroutectl, and keep them there")
 	f.DurationVar(&o.interval, "audit-interval", 5*time.Minute, "how long after an audit of all attachments the next one begins, give or take a tenth")
@@ -106,20 +99,18 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	metrics := agent.NewMetrics(registry, release, o.series)
 	health := newHealth(o.install, o.interval)
 	servers, err := o.listen(registry, health)
 	if err != nil {
 		return err
 	}
-	observers := []agent.Observer{metrics, health}
-	var tell kubevents.Teller = kubevents.Nobody{}
+	observers := []agent.Observer{agent.NewMetrics(registry, release, o.series), health}
 	if o.events {
 		recorder, err := kubevents.New(ctx, o.kubeconfig, o.nameOfNode(), log)
 		if err != nil {
 			return fmt.Errorf("--events: %w", err)
 		}
-		observers, tell = append(observers, recorder), recorder
+		observers = append(observers, recorder)
 	}
 	if o.drops {
 		counter, err := agent.CountDrops(log)
@@ -139,9 +130,9 @@ func (o *options) run(ctx context.Context, stderr io.Writer) error {
 	if o.install {
 		group.Go(func() error {
 			install.Keep(ctx, source, o.to, func(result install.Result, err error) {
-				metrics.Installed(result, err)
-				health.installed(err)
-				tell.Installed(result, err)
+				for _, o := range observers {
+					o.Installed(result, err)
+				}
 				if err != nil {
 					log.Error("installation failed", "error", err)
 				} else {

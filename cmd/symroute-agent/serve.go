@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/symroute/symroute/pkg/agent"
+	"github.com/symroute/symroute/pkg/install"
 )
 
 // server is what is served at one address.
@@ -62,8 +63,8 @@ func newHealth(installs bool, interval time.Duration) *health {
 	return h
 }
 
-// installed notes an installation. An agent that was ready stays it if one fails: the plugin may be there and work.
-func (h *health) installed(err error) {
+// Installed is told of each installation. An agent that was ready stays it if one fails: the plugin may be there and work.
+func (h *health) Installed(_ install.Result, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/symroute/symroute/pkg/audit"
+	"github.com/symroute/symroute/pkg/install"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/node"
 	"github.com/symroute/symroute/pkg/state"
@@ -52,6 +53,8 @@ type Observer interface {
 	Deviates(item audit.Item, note string)
 	// Vain is told once that repairs of an attachment do not last.
 	Vain(item audit.Item, repairs int)
+	// Installed is told of each installation of the plugin, or why it failed: by whoever installs, and at any time.
+	Installed(result install.Result, err error)
 }
 
 // What a repair was done for.
@@ -72,10 +75,10 @@ type Agent struct {
 
 // watched is a pod as it was last seen.
 type watched struct {
-	number   int                   // of its namespace; kernel.NoNumber: its changes are not heard
-	deaf     bool                  // they cannot be
-	running  map[int]bool          // links that are known to run, or not, by index
-	attached map[string]attachment // by what names an attachment: audit.Subject.String
+	number   int          // of its namespace; kernel.NoNumber: its changes are not heard
+	deaf     bool         // they cannot be
+	running  map[int]bool // links that are known to run, or not, by index
+	attached map[audit.Subject]attachment
 }
 
 // attachment is one as it was last seen.
@@ -104,8 +107,8 @@ const (
 	// which things change all the time waits.
 	settle       = 300 * time.Millisecond
 	settleAtMost = 1 * time.Second
-	// confirm is after which time a deviation is looked at again before anybody is told of it: a runtime that attaches
-	// a network passes through states that are none.
+	// confirm is how long an attachment has to deviate before anybody is told of it: a runtime that attaches a network
+	// passes through states that are none.
 	confirm = 3 * time.Second
 )
 
@@ -155,7 +158,8 @@ func (a *Agent) audit(ctx context.Context) {
 	begin := time.Now()
 	identities, err := a.Node.Identities()
 	if err != nil {
-		a.Log.Error("the records cannot be listed", "error", err)
+		a.Log.Error("the records cannot be listed, nothing is checked", "error", err)
+		return
 	}
 	for identity := range a.pods {
 		if !slices.Contains(identities, identity) {
@@ -253,7 +257,6 @@ func (a *Agent) known() {
 			}
 		}
 	}
-	slices.SortFunc(items, func(a, b audit.Item) int { return compare(a.Subject, b.Subject) })
 	for _, o := range a.observers {
 		o.Known(items, vain)
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -27,6 +29,10 @@ func (d *diary) Deviates(i audit.Item, note string) {
 func (d *diary) Repaired(i audit.RepairItem, trigger string) {
 	d.lines = append(d.lines, fmt.Sprint("repaired ", i.Interface, " ", i.State, " ", trigger))
 }
+
+func (d *diary) Left(identity string) { d.lines = append(d.lines, "left "+identity) }
+
+func (d *diary) Audited(time.Duration, time.Time) { d.lines = append(d.lines, "audited") }
 
 func (d *diary) Vain(i audit.Item, repairs int) {
 	d.lines = append(d.lines, fmt.Sprint("vain ", i.Interface, " ", repairs))
@@ -53,22 +59,24 @@ func found(name, what string, kind state.Kind) audit.Item {
 func TestToldOnce(t *testing.T) {
 	a, d := quiet(Links)
 	var x attachment
+	now := time.Now()
 	see := func(i audit.Item) {
-		x = a.took(context.Background(), x, node.Pod{Identity: "pod"}, i, TriggerAudit)
+		x = a.took(context.Background(), x, node.Pod{Identity: "pod"}, i, TriggerAudit, now)
 	}
 	rule, setting := found("net1", "a rule", state.Missing), found("net1", "a setting", state.Setting)
 	fine := audit.Item{Subject: rule.Subject, State: audit.StateSymmetric}
 	see(rule)
+	see(rule)   // since something else has changed
 	d.expect(t) // it may be on its way
-	if wait := a.nextDue(time.Now()); wait > confirm || wait < confirm/2 {
+	if wait := a.nextDue(now); wait != confirm {
 		t.Errorf("looked at again after %s, want %s", wait, confirm)
 	}
+	now = now.Add(confirm)
 	see(rule)
 	d.expect(t, "deviates net1 ")
 	see(rule)
 	see(rule)
 	d.expect(t)
-	see(setting)
 	see(setting)
 	see(setting)
 	d.expect(t, "deviates net1 ")
@@ -77,20 +85,38 @@ func TestToldOnce(t *testing.T) {
 	see(fine)
 	d.expect(t)
 	see(rule)
+	d.expect(t)
+	now = now.Add(confirm)
 	see(rule)
 	d.expect(t, "deviates net1 ")
+}
+
+// Records that cannot be listed are no pods that have left, and nothing that was checked.
+func TestRecordsOutOfReach(t *testing.T) {
+	a, d := quiet(Links)
+	file := filepath.Join(t.TempDir(), "records")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.Node.DataDirs = []string{file}
+	a.pods["pod"] = &watched{number: kernel.NoNumber}
+	a.audit(t.Context())
+	if a.pods["pod"] == nil {
+		t.Error("the pod is forgotten")
+	}
+	d.expect(t)
 }
 
 // What could not be told, as of a pod that somebody else had locked, is looked at again at once.
 func TestUnknown(t *testing.T) {
 	a, d := quiet(Links)
 	item := audit.Item{Subject: audit.Subject{Interface: "net1"}, State: audit.StateUnknown, Reason: "busy"}
-	x := a.took(context.Background(), attachment{}, node.Pod{Identity: "pod"}, item, TriggerAudit)
+	x := a.took(context.Background(), attachment{}, node.Pod{Identity: "pod"}, item, TriggerAudit, time.Now())
 	if wait := a.nextDue(time.Now()); wait > confirm {
 		t.Errorf("looked at again after %s, want %s", wait, confirm)
 	}
 	delete(a.due, "pod")
-	a.took(context.Background(), x, node.Pod{Identity: "pod"}, item, TriggerAudit)
+	a.took(context.Background(), x, node.Pod{Identity: "pod"}, item, TriggerAudit, time.Now())
 	if wait := a.nextDue(time.Now()); wait <= confirm {
 		t.Errorf("looked at again after %s: that does not help", wait)
 	}
@@ -101,8 +127,8 @@ func TestUnknown(t *testing.T) {
 func TestVain(t *testing.T) {
 	a, d := quiet(All)
 	item := found("net1", "a rule", state.Missing)
-	x := attachment{item: item}
 	now := time.Now()
+	x := attachment{item: item, since: now.Add(-confirm)}
 	for i := range 6 {
 		x = a.repaired(x, audit.RepairItem{Subject: item.Subject, State: audit.StateRepaired}, TriggerLink, now)
 		want := []string{"repaired net1 repaired link"}
@@ -113,9 +139,9 @@ func TestVain(t *testing.T) {
 		if x.item.State != audit.StateSymmetric {
 			t.Errorf("state %s", x.item.State)
 		}
-		x.item = item
+		x.item, x.since = item, now.Add(-confirm)
 	}
-	x = a.took(context.Background(), x, node.Pod{Identity: "pod"}, item, TriggerLink)
+	x = a.took(context.Background(), x, node.Pod{Identity: "pod"}, item, TriggerLink, now)
 	d.expect(t, "deviates net1 the next repair waits until "+x.history.next.Format(time.TimeOnly)+", since the ones before did not last")
 }
 

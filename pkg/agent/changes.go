@@ -1,11 +1,9 @@
 package agent
 
 import (
-	"cmp"
 	"context"
 	"time"
 
-	"github.com/symroute/symroute/pkg/audit"
 	"github.com/symroute/symroute/pkg/kernel"
 	"github.com/symroute/symroute/pkg/node"
 )
@@ -108,7 +106,7 @@ func (a *Agent) checkDue(ctx context.Context, now time.Time) {
 func (a *Agent) meet(now time.Time) {
 	identities, err := a.Node.Identities()
 	if err != nil {
-		a.Log.Error("the records cannot be listed", "error", err)
+		a.Log.Error("the records cannot be listed, new pods are not known", "error", err)
 	}
 	for _, identity := range identities {
 		if a.pods[identity] == nil {
@@ -144,9 +142,4 @@ func (a *Agent) unnumber(w *watched) {
 	delete(a.numbers, w.number)
 	w.number = kernel.NoNumber
 	a.later(anybody, time.Now())
-}
-
-func compare(a, b audit.Subject) int {
-	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Pod, b.Pod), cmp.Compare(a.ContainerID, b.ContainerID),
-		cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Network, b.Network))
 }

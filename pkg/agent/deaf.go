@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/symroute/symroute/pkg/audit"
+	"github.com/symroute/symroute/pkg/install"
 	"github.com/symroute/symroute/pkg/node"
 )
 
@@ -36,6 +37,9 @@ func (Deaf) LinkFlapped(audit.Subject) {}
 
 // Deviates does nothing.
 func (Deaf) Deviates(audit.Item, string) {}
+
+// Installed does nothing.
+func (Deaf) Installed(install.Result, error) {}
 
 // Vain does nothing.
 func (Deaf) Vain(audit.Item, int) {}

@@ -47,7 +47,8 @@ func (a *Agent) listen(ctx context.Context, to chan<- heard) (end func(), err er
 				return
 			}
 			if err != nil && !errors.Is(err, kernel.ErrMissed) {
-				a.Log.Error("changes in pods cannot be read", "error", err)
+				a.Log.Error("changes in pods are not heard any more, pods are checked at intervals only", "error", err)
+				return
 			}
 			tell(heard{changes: all, missed: err != nil})
 		}

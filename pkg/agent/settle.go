@@ -15,14 +15,14 @@ func (a *Agent) settleReport(ctx context.Context, l look, why due, trigger strin
 	p := l.pod
 	w := a.pods[p.Identity]
 	if w == nil {
-		w = &watched{number: kernel.NoNumber, running: map[int]bool{}, attached: map[string]attachment{}}
+		w = &watched{number: kernel.NoNumber, running: map[int]bool{}, attached: map[audit.Subject]attachment{}}
 		a.pods[p.Identity] = w
 		for _, o := range a.observers {
 			o.Met(p)
 		}
 	}
 	before := w.attached
-	w.attached = map[string]attachment{}
+	w.attached = map[audit.Subject]attachment{}
 	for i, item := range l.report.Items {
 		for _, o := range a.observers {
 			o.Checked(item)
@@ -30,15 +30,14 @@ func (a *Agent) settleReport(ctx context.Context, l look, why due, trigger strin
 		if item.State == audit.StateGone {
 			continue
 		}
-		key := item.String() + " " + item.Network
-		now := before[key]
+		x := before[item.Subject]
 		a.flaps(item.Subject, l.index[i], why.stopped)
 		if why.linked {
-			now.history = history{}
+			x.history = history{}
 		}
 		one := p
 		one.Attachments = p.Attachments[i : i+1]
-		w.attached[key] = a.took(ctx, now, one, item, trigger)
+		w.attached[item.Subject] = a.took(ctx, x, one, item, trigger, time.Now())
 	}
 	switch {
 	case len(w.attached) > 0:
@@ -63,8 +62,7 @@ func (a *Agent) flaps(subject audit.Subject, index, stopped []int) {
 }
 
 // took takes in what was found of one attachment of a pod that holds no other one.
-func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.Item, trigger string) attachment {
-	now := time.Now()
+func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.Item, trigger string, now time.Time) attachment {
 	if x.item.State != item.State {
 		x.since = now
 	}
@@ -85,22 +83,22 @@ func (a *Agent) took(ctx context.Context, x attachment, p node.Pod, item audit.I
 			a.later(p.Identity, now.Add(confirm)) // another one may have had the lock
 		}
 	case !a.Repair.repairs(item.Deviations):
-		x = a.tell(x, p.Identity, was, "")
+		x = a.tell(x, p.Identity, "", now)
 	case x.history.next.After(now):
 		a.later(p.Identity, x.history.next)
-		x = a.tell(x, p.Identity, was, "the next repair waits until "+x.history.next.Format(time.TimeOnly)+", since the ones before did not last")
+		x = a.tell(x, p.Identity, "the next repair waits until "+x.history.next.Format(time.TimeOnly)+", since the ones before did not last", now)
 	default:
-		x = a.repair(ctx, x, p, trigger)
+		x = a.repair(ctx, x, p, trigger, now)
 	}
 	return x
 }
 
-// tell tells once that an attachment deviates, if it still does after a while.
-func (a *Agent) tell(x attachment, identity string, was audit.Item, note string) attachment {
-	switch {
+// tell tells once that an attachment deviates, if it has for a while.
+func (a *Agent) tell(x attachment, identity, note string, now time.Time) attachment {
+	switch sure := x.since.Add(confirm); {
 	case x.told != nil && same(x.told, x.item.Deviations):
-	case was.State != audit.StateDeviating || !same(was.Deviations, x.item.Deviations):
-		a.later(identity, time.Now().Add(confirm))
+	case now.Before(sure):
+		a.later(identity, sure)
 	default:
 		x.told = x.item.Deviations
 		a.Log.Warn("deviates", append(attributes(x.item.Subject), "code", x.item.Code(), "what", x.item.First(), "note", note)...)
@@ -112,13 +110,13 @@ func (a *Agent) tell(x attachment, identity string, was audit.Item, note string)
 }
 
 // repair repairs an attachment, which is alone in its pod.
-func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger string) attachment {
+func (a *Agent) repair(ctx context.Context, x attachment, p node.Pod, trigger string, now time.Time) attachment {
 	done := audit.Repair(ctx, []node.Pod{p}, a.Release, false, nil)
 	if len(done.Items) == 0 { // somebody else was first
 		x.item.State, x.item.Deviations = audit.StateSymmetric, nil
 		return x
 	}
-	x = a.repaired(x, done.Items[0], trigger, time.Now())
+	x = a.repaired(x, done.Items[0], trigger, now)
 	if x.item.State == audit.StateDeviating {
 		a.later(p.Identity, x.history.next)
 	}

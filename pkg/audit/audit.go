@@ -150,9 +150,9 @@ func (r Report) Since(earlier Report) []Changed {
 		}
 	}
 	for _, item := range earlier.Items {
-		if _, left := before[item.Subject]; left && item.State != pod.Gone.String() {
+		if _, left := before[item.Subject]; left && item.State != StateGone {
 			was := item.State
-			item.State, item.Deviations, item.Reason = pod.Gone.String(), []Deviation{}, "nothing is remembered of it any more"
+			item.State, item.Deviations, item.Reason = StateGone, []Deviation{}, "nothing is remembered of it any more"
 			out = append(out, Changed{item, was})
 		}
 	}

@@ -58,7 +58,7 @@ func Repair(ctx context.Context, pods []node.Pod, release string, dry bool, done
 		case pod.Unknown:
 		case pod.Deviating:
 			if err := ctx.Err(); err != nil {
-				item.State, item.Reason = pod.Unknown.String(), err.Error()
+				item.State, item.Reason = StateUnknown, err.Error()
 				break
 			}
 			calls[i].Release = release
@@ -82,15 +82,15 @@ func (i *RepairItem) became(r pod.Outcome) {
 	i.Commands = preview.Commands(r.Preview)
 	switch r.Result {
 	case pod.Untouched, pod.Unrepaired:
-		i.State = pod.Deviating.String()
+		i.State = StateDeviating
 	case pod.Repaired:
 		i.State = StateRepaired
 	case pod.Failed:
 		i.State = StateFailed
 	case pod.Vanished:
-		i.State = pod.Gone.String()
+		i.State = StateGone
 	case pod.Untold:
-		i.State = pod.Unknown.String()
+		i.State = StateUnknown
 	}
 }
 
@@ -101,9 +101,9 @@ func (i RepairItem) Verdict(dry bool) string {
 		return "repaired"
 	case StateFailed:
 		return "could not be repaired: " + i.Reason
-	case pod.Gone.String():
+	case StateGone:
 		return "gone: " + i.Reason
-	case pod.Unknown.String():
+	case StateUnknown:
 		return "could not be checked: " + i.Reason
 	}
 	switch {

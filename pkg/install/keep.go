@@ -13,7 +13,8 @@ const (
 	look = time.Minute
 	// again is how soon after a failure it is tried again.
 	again = 10 * time.Second
-	// Somebody else who keeps other executables there is not fought with.
+	// burst is how many installations may follow one another, and then one each minute: somebody else who keeps other
+	// executables there is not fought with.
 	burst = 5
 )
 
@@ -37,6 +38,9 @@ func Keep(ctx context.Context, from, to string, told func(Result, error)) {
 		if first || err != nil || result == Installed {
 			told(result, err)
 		}
+		if result == Installed && limit.Wait(ctx) != nil {
+			return
+		}
 		wait := look
 		if err != nil {
 			wait = again
@@ -46,9 +50,6 @@ func Keep(ctx context.Context, from, to string, told func(Result, error)) {
 			return
 		case <-time.After(wait):
 		case <-changed:
-		}
-		if limit.Wait(ctx) != nil {
-			return
 		}
 	}
 }

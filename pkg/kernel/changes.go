@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
@@ -16,7 +17,7 @@ var ErrMissed = errors.New("changes were missed")
 
 // Change is a change of a network namespace: of a link, an address, a route, a rule or rp_filter.
 type Change struct {
-	// Namespace is the number that the caller's namespace has for it (NamespaceNumber); NoNumber: it is the
+	// Namespace is the number that the caller's namespace has for it (Numbers.Of); NoNumber: it is the
 	// caller's own.
 	Namespace int
 	// Link is the index of the interface that went up, down or away, or may have; 0: it was no such change.
@@ -31,10 +32,8 @@ const NoNumber = -1
 // Changes tells what changes in all network namespaces that have a number in the one it was opened in. It is one
 // socket of that namespace, and so keeps no other one alive: a socket in each pod would.
 type Changes struct {
-	file *os.File
-	raw  interface {
-		Read(f func(fd uintptr) (done bool)) error
-	}
+	file            *os.File
+	raw             syscall.RawConn
 	buffer, control []byte
 }
 
@@ -113,7 +112,7 @@ func number(control []byte) int {
 	return NoNumber
 }
 
-// decodeChanges reads the messages of one namespace. What it cannot read it takes for a change, too.
+// decodeChanges reads the messages of one namespace. What is cut off is left out.
 func decodeChanges(b []byte, namespace int) []Change {
 	var out []Change
 	for len(b) >= unix.NLMSG_HDRLEN {

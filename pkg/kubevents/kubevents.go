@@ -35,17 +35,6 @@ const (
 	InstallFailed = "SymrouteInstallFailed"
 )
 
-// Teller is told of installations.
-type Teller interface {
-	Installed(result install.Result, err error)
-}
-
-// Nobody tells nobody.
-type Nobody struct{}
-
-// Installed does nothing.
-func (Nobody) Installed(install.Result, error) {}
-
 // Recorder is an observer of the agent that makes events. It waits for nobody: events that cannot be sent are lost.
 // Those of one NIC, reason and action within six minutes become one series with the first one's note (package events of
 // client-go).

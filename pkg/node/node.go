@@ -122,17 +122,16 @@ func (n Node) In(identity string) (Pod, error) {
 	var found []remembered
 	var faults []error
 	for _, dir := range n.DataDirs {
-		all, err := record.NewStore(dir).Load(identity)
+		all, err := record.NewStore(dir).In(identity)
 		faults = append(faults, err)
 		for _, a := range all {
-			found = append(found, remembered{record.Remembered{Attachment: a, Namespace: identity}, dir})
+			found = append(found, remembered{a, dir})
 		}
 	}
 	pods := podsOf(found)
 	if len(pods) == 0 {
 		return Pod{Identity: identity}, errors.Join(faults...)
 	}
-	slices.SortFunc(pods[0].Attachments, func(a, b Attachment) int { return cmp.Compare(a.IfName, b.IfName) })
 	return pods[0], errors.Join(faults...)
 }
 

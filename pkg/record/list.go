@@ -33,30 +33,38 @@ func (s Store) List() ([]Remembered, error) {
 		slots <- struct{}{}
 		workers.Go(func() {
 			defer func() { <-slots }()
-			loaded[i].attachments, loaded[i].err = s.Load(ns)
+			loaded[i].attachments, loaded[i].err = s.In(ns)
 		})
 	}
 	workers.Wait()
 	var all []Remembered
 	var faults []error
-	for i, ns := range namespaces {
+	for i := range namespaces {
 		attachments, err := loaded[i].attachments, loaded[i].err
 		if err != nil && !errors.Is(err, ErrNotUsable) {
 			return nil, err
 		}
 		faults = append(faults, err)
-		slices.SortFunc(attachments, func(a, b Attachment) int {
-			return cmp.Or(cmp.Compare(a.IfName, b.IfName), cmp.Compare(a.Network, b.Network), cmp.Compare(a.ContainerID, b.ContainerID))
-		})
-		for _, a := range attachments {
-			all = append(all, Remembered{a, ns})
-		}
+		all = append(all, attachments...)
 	}
 	return all, errors.Join(faults...)
 }
 
-// loading is what Load returned.
+// loading is what In returned.
 type loading struct {
-	attachments []Attachment
+	attachments []Remembered
 	err         error
+}
+
+// In reads the records of one namespace, in the order of their names. Its error is that of Load.
+func (s Store) In(namespace string) ([]Remembered, error) {
+	attachments, err := s.Load(namespace)
+	slices.SortFunc(attachments, func(a, b Attachment) int {
+		return cmp.Or(cmp.Compare(a.IfName, b.IfName), cmp.Compare(a.Network, b.Network), cmp.Compare(a.ContainerID, b.ContainerID))
+	})
+	var all []Remembered
+	for _, a := range attachments {
+		all = append(all, Remembered{a, namespace})
+	}
+	return all, err
 }

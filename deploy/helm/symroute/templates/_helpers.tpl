@@ -160,7 +160,6 @@ openshift: {binDir: /var/lib/cni/bin, constraint: privileged, securityContext: {
 {{- define "symroute.recordsArgs" -}}
 {{- $platform := fromYaml (include "symroute.platform" .) -}}
 - --data-dir={{ join "," .Values.cni.dataDirs }}
-- --cni-cache-dir={{ $platform.cacheDir }}
 {{- end }}
 
 {{- define "symroute.recordsVolumes" -}}
