@@ -3,6 +3,7 @@ package cluster
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,7 +33,7 @@ func newAgents(t *testing.T) *agents {
 	t.Helper()
 	c := newCluster(t)
 	root := filepath.Join("..", "..")
-	if err := os.CopyFS(c.path(deployDir), os.DirFS(filepath.Join(root, "deploy"))); err != nil {
+	if err := os.CopyFS(c.Path(deployDir), os.DirFS(filepath.Join(root, "deploy"))); err != nil {
 		t.Fatal(err)
 	}
 	for from, to := range map[string]string{"bin/helm": helmProgram, "dist/symroute-image.tar": "/tmp/agent.tar"} {
@@ -40,12 +41,12 @@ func newAgents(t *testing.T) *agents {
 		if err != nil {
 			t.Fatalf("run these tests by \"make test-cluster\", which makes image and Helm: %v", err)
 		}
-		if err := os.WriteFile(c.path(to), content, 0o755); err != nil {
+		if err := os.WriteFile(c.Path(to), content, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.must(t, "ctr", "--namespace", "k8s.io", "images", "import", "--base-name", imageRepository, "/tmp/agent.tar")
-	for _, name := range strings.Fields(c.must(t, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet")) {
+	c.Must(t, "ctr", "--namespace", "k8s.io", "images", "import", "--base-name", imageRepository, "/tmp/agent.tar")
+	for _, name := range strings.Fields(c.Must(t, "ctr", "--namespace", "k8s.io", "images", "list", "--quiet")) {
 		if tag, ours := strings.CutPrefix(name, imageRepository+":"); ours {
 			return &agents{cluster: c, tag: tag}
 		}
@@ -56,7 +57,7 @@ func newAgents(t *testing.T) *agents {
 
 func (a *agents) helm(t *testing.T, args ...string) string {
 	t.Helper()
-	return a.must(t, append([]string{helmProgram, "--kubeconfig=/etc/kubernetes/admin.conf", "--namespace", agentNamespace}, args...)...)
+	return a.Must(t, append([]string{helmProgram, "--kubeconfig=/etc/kubernetes/admin.conf", "--namespace", agentNamespace}, args...)...)
 }
 
 // chart is the chart and its values: events, one series for each deviation, and others.
@@ -82,7 +83,7 @@ func (a *agents) agentReady(t *testing.T) {
 
 // metric is the sum of the agent's series that start so.
 func (a *agents) metric(series string) (float64, error) {
-	text, err := get(a.node, "", "http://127.0.0.1:9740/metrics", patience)
+	text, err := get(a.node, netip.Addr{}, "http://127.0.0.1:9740/metrics", patience)
 	if err != nil {
 		return 0, err
 	}
@@ -121,7 +122,7 @@ func atLeast(want float64) func(float64) bool {
 func (a *agents) waitForEvent(t *testing.T, pod, reason string) {
 	t.Helper()
 	eventually(t, "event "+reason, func() error {
-		notes, err := a.run(kubectl("get", "events", "--field-selector", "reason="+reason+",involvedObject.name="+pod,
+		notes, err := a.Run(kubectl("get", "events", "--field-selector", "reason="+reason+",involvedObject.name="+pod,
 			"-o", "jsonpath={.items[*].message}")...)
 		if err == nil && notes == "" {
 			err = fmt.Errorf("%s has no event %s", pod, reason)
@@ -139,7 +140,7 @@ const installedPlugin = "/opt/cni/bin/symroute"
 func (a *agents) waitForPlugin(t *testing.T) {
 	t.Helper()
 	eventually(t, installedPlugin, func() error {
-		_, err := a.run(installedPlugin, "--version")
+		_, err := a.Run(installedPlugin, "--version")
 		return err
 	})
 }
@@ -160,7 +161,7 @@ func acceptsManifests(t *testing.T, a *agents) {
 	a.kubectl(t, "apply", "-f", deployDir+"/kustomize/base/namespace.yaml")
 	// The test's pod needs a service account that is there: installsThePlugin runs it.
 	rendered := a.helm(t, append([]string{"template", "--skip-tests"}, a.chart("drops.enabled=true", "resourceQuota.create=true", "grafanaDashboard.enabled=true")...)...)
-	a.write(t, "/tmp/rendered.yaml", rendered)
+	a.Write(t, "/tmp/rendered.yaml", rendered)
 	a.kubectl(t, "apply", "--dry-run=server", "--namespace", agentNamespace, "-f", "/tmp/rendered.yaml")
 	for _, dir := range []string{"base", "overlays/events", "overlays/uninstall"} {
 		a.kubectl(t, "apply", "--dry-run=server", "-k", deployDir+"/kustomize/"+dir)
@@ -171,7 +172,7 @@ func acceptsManifests(t *testing.T, a *agents) {
 func installsThePlugin(t *testing.T, a *agents) {
 	a.apply(t, deployment("waits", 2))
 	eventually(t, "a pod waits for the plugin", func() error {
-		events, err := a.run(kubectl("get", "events", "--field-selector", "reason=FailedCreatePodSandBox", "-o", "jsonpath={.items[*].message}")...)
+		events, err := a.Run(kubectl("get", "events", "--field-selector", "reason=FailedCreatePodSandBox", "-o", "jsonpath={.items[*].message}")...)
 		if err == nil && !strings.Contains(events, `failed to find plugin "symroute"`) {
 			err = fmt.Errorf("the events are %q", events)
 		}
@@ -253,7 +254,7 @@ func restartsUnnoticed(t *testing.T, a *agents) {
 		func() { a.kubectl(t, "--namespace", agentNamespace, "rollout", "restart", "daemonset/symroute-agent") },
 		func() {
 			eventually(t, "there is an agent to kill", func() error {
-				_, err := a.run("pkill", "-KILL", "-x", "symroute-agent")
+				_, err := a.Run("pkill", "-KILL", "-x", "symroute-agent")
 				return err
 			})
 		},
@@ -277,15 +278,15 @@ func restartsUnnoticed(t *testing.T, a *agents) {
 
 // putsADeletedPluginBack: the plugin that somebody deletes comes back.
 func putsADeletedPluginBack(t *testing.T, a *agents) {
-	before, err := os.ReadFile(a.path(installedPlugin))
+	before, err := os.ReadFile(a.Path(installedPlugin))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(a.path(installedPlugin)); err != nil {
+	if err := os.Remove(a.Path(installedPlugin)); err != nil {
 		t.Fatal(err)
 	}
 	a.waitForPlugin(t)
-	after, err := os.ReadFile(a.path(installedPlugin))
+	after, err := os.ReadFile(a.Path(installedPlugin))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +300,7 @@ func uninstallsLast(t *testing.T, a *agents) {
 	a.deploy(t, "last", 1)
 	a.helm(t, append([]string{"upgrade"}, a.chart("uninstall=true")...)...)
 	eventually(t, "it refuses", func() error {
-		codes, err := a.run(kubectl("--namespace", agentNamespace, "get", "pods", "-l", "app.kubernetes.io/component=agent", "-o",
+		codes, err := a.Run(kubectl("--namespace", agentNamespace, "get", "pods", "-l", "app.kubernetes.io/component=agent", "-o",
 			"jsonpath={.items[*].status.initContainerStatuses[*]['state','lastState'].terminated.exitCode}")...)
 		if err == nil && strings.Trim(codes, "0 ") == "" {
 			err = fmt.Errorf("the exit codes are %q", codes)
@@ -310,7 +311,7 @@ func uninstallsLast(t *testing.T, a *agents) {
 	a.kubectl(t, "delete", "deployment", "last")
 	a.kubectl(t, "wait", "--for=delete", "pod", "-l", "app=last", "--timeout", patience.String())
 	a.agentReady(t)
-	if _, err := os.Stat(a.path(installedPlugin)); !os.IsNotExist(err) {
+	if _, err := os.Stat(a.Path(installedPlugin)); !os.IsNotExist(err) {
 		t.Errorf("the plugin is still there: %v", err)
 	}
 	a.helm(t, "uninstall", "symroute", "--wait")

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,8 +9,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/symroute/symroute/test/machine"
 	"github.com/symroute/symroute/test/netlab"
 )
+
+//go:embed inside.sh
+var inside string
+
+//go:embed setup.sh
+var setup string
+
+// newMachine starts the node.
+func newMachine(t *testing.T, node *netlab.NS) *machine.Machine {
+	t.Helper()
+	return machine.New(t, node, machine.Software{
+		Variable: "SYMROUTE_CLUSTER", Script: "make test-cluster", Inside: inside, Setup: setup,
+	})
+}
 
 // nodeName is what Kubernetes calls the machine.
 const nodeName = "node"
@@ -67,7 +83,7 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 // cluster is a Kubernetes of one node.
 type cluster struct {
 	*wan
-	*machine
+	*machine.Machine
 }
 
 // newCluster starts a cluster, whose node lacks nothing but the plugin symroute.
@@ -75,16 +91,16 @@ func newCluster(t *testing.T) *cluster {
 	t.Helper()
 	began := time.Now()
 	w := newWAN(t)
-	c := &cluster{wan: w, machine: newMachine(t, w.node)}
+	c := &cluster{wan: w, Machine: newMachine(t, w.node)}
 	c.installPlugins(t, "bridge", "host-local", "loopback")
 	c.writePKI(t)
-	c.write(t, "/etc/containerd/config.toml", containerdConf)
-	c.write(t, "/etc/kubernetes/kubelet.yaml", fmt.Sprintf(kubeletConf, c.cgroup))
-	c.write(t, "/etc/kubernetes/kube-proxy.yaml", proxyConf)
-	c.write(t, "/tmp/pod.tar", buildPodImage(t))
+	c.Write(t, "/etc/containerd/config.toml", containerdConf)
+	c.Write(t, "/etc/kubernetes/kubelet.yaml", fmt.Sprintf(kubeletConf, c.Cgroup))
+	c.Write(t, "/etc/kubernetes/kube-proxy.yaml", proxyConf)
+	c.Write(t, "/tmp/pod.tar", buildPodImage(t))
 
 	c.startContainerd(t)
-	c.must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/pod.tar")
+	c.Must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/pod.tar")
 	c.startAPIServer(t)
 	t.Logf("the API server is ready after %v", time.Since(began).Round(time.Second))
 	c.daemon(t, "kube-controller-manager", "--kubeconfig=/etc/kubernetes/kube-controller-manager.conf",
@@ -96,7 +112,7 @@ func newCluster(t *testing.T) *cluster {
 	c.addNetworks(t)
 	c.waitForNode(t)
 	eventually(t, "there is a service account for pods", func() error {
-		_, err := c.run(kubectl("get", "serviceaccount", "default")...)
+		_, err := c.Run(kubectl("get", "serviceaccount", "default")...)
 		return err
 	})
 	t.Logf("the node is ready after %v", time.Since(began).Round(time.Second))
@@ -117,7 +133,7 @@ func (c *cluster) startAPIServer(t *testing.T) {
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		"--service-cluster-ip-range="+services4+","+services6)
 	eventually(t, "the API server is ready", func() error {
-		_, err := c.run(kubectl("get", "--raw", "/readyz")...)
+		_, err := c.Run(kubectl("get", "--raw", "/readyz")...)
 		return err
 	})
 }
@@ -130,7 +146,7 @@ func (c *cluster) installPlugins(t *testing.T, names ...string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(c.path("/opt/cni/bin/"+name), content, 0o755); err != nil {
+		if err := os.WriteFile(c.Path("/opt/cni/bin/"+name), content, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,7 +156,7 @@ func (c *cluster) installPlugins(t *testing.T, names ...string) {
 func (c *cluster) addNetworks(t *testing.T) {
 	t.Helper()
 	for number, n := range []network{podNetwork, provider} {
-		c.write(t, fmt.Sprintf("/etc/cni/net.d/%d-%s.conflist", 10+number, n.name), n.conflist(netlab.Object{"type": "symroute"}))
+		c.Write(t, fmt.Sprintf("/etc/cni/net.d/%d-%s.conflist", 10+number, n.name), n.conflist(netlab.Object{"type": "symroute"}))
 	}
 }
 
@@ -150,8 +166,8 @@ func (c *cluster) addNetworks(t *testing.T) {
 func (c *cluster) writePKI(t *testing.T) {
 	t.Helper()
 	ca := newAuthority(t)
-	c.write(t, "/etc/kubernetes/ca.crt", string(ca.pem()))
-	c.write(t, "/etc/kubernetes/sa.key", string(pemKey(t, newKey(t))))
+	c.Write(t, "/etc/kubernetes/ca.crt", string(ca.pem()))
+	c.Write(t, "/etc/kubernetes/sa.key", string(pemKey(t, newKey(t))))
 	for name, i := range map[string]identity{
 		"apiserver":               ca.server(t, "127.0.0.1", nodeAddress4, firstService),
 		"admin":                   ca.client(t, "admin", "system:masters"),
@@ -160,9 +176,9 @@ func (c *cluster) writePKI(t *testing.T) {
 		"kube-scheduler":          ca.client(t, "system:kube-scheduler"),
 		"kube-proxy":              ca.client(t, "system:kube-proxy"),
 	} {
-		c.write(t, "/etc/kubernetes/"+name+".crt", string(i.certificate))
-		c.write(t, "/etc/kubernetes/"+name+".key", string(i.key))
-		c.write(t, "/etc/kubernetes/"+name+".conf", ca.kubeconfig(t, i))
+		c.Write(t, "/etc/kubernetes/"+name+".crt", string(i.certificate))
+		c.Write(t, "/etc/kubernetes/"+name+".key", string(i.key))
+		c.Write(t, "/etc/kubernetes/"+name+".conf", ca.kubeconfig(t, i))
 	}
 }
 
@@ -170,12 +186,12 @@ func (c *cluster) writePKI(t *testing.T) {
 func (c *cluster) daemon(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path := "/var/log/" + name + ".log"
-	log, err := os.OpenFile(c.path(path), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(c.Path(path), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	daemon := c.command(append([]string{name}, args...)...)
+	daemon := c.Command(append([]string{name}, args...)...)
 	daemon.Stdout, daemon.Stderr = log, log
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
@@ -183,7 +199,7 @@ func (c *cluster) daemon(t *testing.T, name string, args ...string) {
 	go daemon.Wait()
 	t.Cleanup(func() {
 		if t.Failed() {
-			said, _ := c.run("tail", "-n", "20", path)
+			said, _ := c.Run("tail", "-n", "20", path)
 			t.Logf("the last words of %s:\n%s", name, said)
 		}
 	})
@@ -193,7 +209,7 @@ func (c *cluster) startContainerd(t *testing.T) {
 	t.Helper()
 	c.daemon(t, "containerd")
 	eventually(t, "containerd listens", func() error {
-		_, err := c.run("ctr", "version")
+		_, err := c.Run("ctr", "version")
 		return err
 	})
 }
@@ -207,7 +223,7 @@ func (c *cluster) startKubelet(t *testing.T) {
 func (c *cluster) waitForNode(t *testing.T) {
 	t.Helper()
 	eventually(t, "the node is ready", func() error {
-		ready, err := c.run(kubectl("get", "node", nodeName,
+		ready, err := c.Run(kubectl("get", "node", nodeName,
 			"-o", `jsonpath={.status.conditions[?(@.type=="Ready")].status} {.status.conditions[?(@.type=="Ready")].message}`)...)
 		if err == nil && !strings.HasPrefix(ready, "True") {
 			err = fmt.Errorf("ready is %s", ready)
@@ -224,16 +240,16 @@ func kubectl(args ...string) []string {
 // kubectl is kubectl for what cannot fail.
 func (c *cluster) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	return c.must(t, kubectl(args...)...)
+	return c.Must(t, kubectl(args...)...)
 }
 
 // apply makes objects of a manifest, and has the test delete them and wait until they are gone.
 func (c *cluster) apply(t *testing.T, manifest string) {
 	t.Helper()
-	c.write(t, "/tmp/manifest.yaml", manifest)
+	c.Write(t, "/tmp/manifest.yaml", manifest)
 	c.kubectl(t, "apply", "-f", "/tmp/manifest.yaml")
 	t.Cleanup(func() {
-		c.write(t, "/tmp/manifest.yaml", manifest)
+		c.Write(t, "/tmp/manifest.yaml", manifest)
 		c.kubectl(t, "delete", "--ignore-not-found", "--wait", "-f", "/tmp/manifest.yaml", "--timeout", patience.String())
 	})
 }
@@ -257,8 +273,8 @@ func (c *cluster) addresses(t *testing.T, ns *netlab.NS) []string {
 func (c *cluster) netns(t *testing.T, pod string) *netlab.NS {
 	t.Helper()
 	address := c.kubectl(t, "get", "pod", pod, "-o", "jsonpath={.status.podIP}")
-	for _, path := range c.files(t, "/run/netns") {
-		ns := &netlab.NS{Name: filepath.Base(path), Path: c.path(path)}
+	for _, path := range c.Files(t, "/run/netns") {
+		ns := &netlab.NS{Name: filepath.Base(path), Path: c.Path(path)}
 		addresses, err := ns.Command("", "ip", "-oneline", "addr", "show")
 		if err == nil && strings.Contains(addresses, " "+address+"/") {
 			return ns
@@ -274,7 +290,7 @@ func (c *cluster) leftover(t *testing.T) []string {
 	t.Helper()
 	var left []string
 	for _, dir := range []string{"/var/lib/cni", "/run/cni/symroute", "/run/netns"} {
-		for _, file := range c.files(t, dir) {
+		for _, file := range c.Files(t, dir) {
 			if name := filepath.Base(file); dir == "/var/lib/cni" && (name == "lock" || strings.HasPrefix(name, "last_reserved_ip.")) {
 				continue // host-local's own
 			}

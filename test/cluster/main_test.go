@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/symroute/symroute/test/machine"
 	"github.com/symroute/symroute/test/netlab"
 )
 
@@ -81,7 +82,7 @@ func sweepAfter(parent int, dir string) error {
 	return err
 }
 
-func sweep() error { return errors.Join(sweepCgroups(), netlab.Sweep()) }
+func sweep() error { return errors.Join(machine.SweepCgroups(), netlab.Sweep()) }
 
 // patience bounds every wait for what is bound to come. It is a safety net, not part
 // of any verdict: machines that are shared take many times as long as others.

@@ -1,9 +1,7 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -118,37 +116,17 @@ func (w *wan) get(address string, timeout time.Duration) (string, error) {
 	if strings.Contains(address, ":") {
 		from = clientAddress6
 	}
-	return get(w.client, from, pageOf(address), timeout)
+	return get(w.client, netip.MustParseAddr(from), pageOf(address), timeout)
 }
 
 // pageOf is where a serving pod, or a service, answers at an address.
 func pageOf(address string) string { return "http://" + net.JoinHostPort(address, "8080") + "/" }
 
-// get fetches a page from a namespace, without a proxy.
-func get(ns *netlab.NS, from, url string, timeout time.Duration) (string, error) {
-	dialer := &net.Dialer{}
-	if from != "" {
-		dialer.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+// get fetches a page from a namespace, which has to be there.
+func get(ns *netlab.NS, from netip.Addr, url string, timeout time.Duration) (string, error) {
+	text, status, err := ns.Get(from, url, timeout)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("GET %s: %d: %s", url, status, text)
 	}
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-			err = ns.Do(func() error {
-				conn, err = dialer.DialContext(ctx, network, address)
-				return err
-			})
-			return conn, err
-		},
-	}
-	client := &http.Client{Transport: transport, Timeout: timeout}
-	answer, err := client.Get(url)
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	content, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("GET %s: %s: %s", url, answer.Status, content)
-	}
-	return string(content), err
+	return text, err
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -101,7 +102,7 @@ func serviceAndProbes(t *testing.T, c *cluster) {
 			}
 			return err
 		})
-		if _, err := get(c.node, "", pageOf(address), patience); err != nil {
+		if _, err := get(c.node, netip.Addr{}, pageOf(address), patience); err != nil {
 			t.Errorf("the node asks the service at %s: %v", address, err)
 		}
 	}
@@ -175,7 +176,7 @@ func manyPodsComeAndGo(t *testing.T, c *cluster) {
 	t.Cleanup(func() { c.kubectl(t, "delete", "deployment", "many", "--ignore-not-found", "--wait") })
 	c.rolledOut(t, "deployment/many")
 	t.Logf("%d pods run after %v", pods, time.Since(began).Round(time.Second))
-	if records := c.files(t, "/run/cni/symroute"); len(records) < 2*pods {
+	if records := c.Files(t, "/run/cni/symroute"); len(records) < 2*pods {
 		t.Errorf("%d files in /run/cni/symroute, want a record for each of %d NICs at least", len(records), 2*pods)
 	}
 	c.kubectl(t, "delete", "deployment", "many")
@@ -189,10 +190,10 @@ func manyPodsComeAndGo(t *testing.T, c *cluster) {
 func survivesAReboot(t *testing.T, c *cluster) {
 	const replicas = 3
 	c.deploy(t, "reboot", replicas)
-	before := c.files(t, "/run/netns")
+	before := c.Files(t, "/run/netns")
 	c.reboot(t)
 	eventually(t, "the pods run in new namespaces", func() error {
-		if now := c.files(t, "/run/netns"); len(now) < len(before) {
+		if now := c.Files(t, "/run/netns"); len(now) < len(before) {
 			return fmt.Errorf("%d namespaces, %d before", len(now), len(before))
 		}
 		return nil
@@ -211,7 +212,7 @@ func survivesAReboot(t *testing.T, c *cluster) {
 // of all pods, their namespaces and all of /run. What is on disk stays.
 func (c *cluster) reboot(t *testing.T) {
 	t.Helper()
-	c.must(t, "sh", "-ec", `
+	c.Must(t, "sh", "-ec", `
 		pkill -KILL -x kubelet || true
 		pkill -KILL containerd || true
 		pkill -KILL -x pod || true

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
+	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -162,23 +163,7 @@ func (l *lab) get(t *testing.T, ts *testscript.TestScript, neg bool, args []stri
 // ask gets a page from the agent.
 func (l *lab) ask(t *testing.T, ts *testscript.TestScript, flag, path string) (text string, code int) {
 	netlab.Eventually(t, "the agent serves", func() bool { return l.agent.address(flag) != "" })
-	ts.Check(l.node.Do(func() error { // in this thread alone, which is in the node
-		conn, err := net.Dial("tcp", l.agent.address(flag))
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n", path); err != nil {
-			return err
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
-		text, code = string(body), answer.StatusCode
-		return err
-	}))
+	text, code, err := l.node.Get(netip.Addr{}, "http://"+l.agent.address(flag)+path, time.Minute)
+	ts.Check(err)
 	return text, code
 }

@@ -2,13 +2,11 @@ package runtimes
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,10 +41,10 @@ func (k *kubelet) withAgentImage(t *testing.T) {
 	if err := archive.Close(); err != nil {
 		t.Fatal(err)
 	}
-	k.machine.write(t, "/tmp/agent-root.tar", root.String())
-	k.machine.must(t, "podman", "import", "--change", `ENTRYPOINT ["/symroute-agent"]`, "--change", "ENV PATH=/", "/tmp/agent-root.tar", agentImage)
-	k.machine.must(t, "podman", "save", "--quiet", "--format", "oci-archive", "--output", "/tmp/agent.tar", agentImage)
-	k.machine.must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/agent.tar")
+	k.machine.Write(t, "/tmp/agent-root.tar", root.String())
+	k.machine.Must(t, "podman", "import", "--change", `ENTRYPOINT ["/symroute-agent"]`, "--change", "ENV PATH=/", "/tmp/agent-root.tar", agentImage)
+	k.machine.Must(t, "podman", "save", "--quiet", "--format", "oci-archive", "--output", "/tmp/agent.tar", agentImage)
+	k.machine.Must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/agent.tar")
 }
 
 // agentContainer is an agent that runs as the DaemonSet of deploy/ has it.
@@ -58,12 +56,12 @@ type agentContainer struct {
 // runAgent starts the agent with the rights and mounts that the chart gives it, which test/manifests holds the chart to.
 func (k *kubelet) runAgent(t *testing.T, args ...string) agentContainer {
 	t.Helper()
-	k.machine.must(t, "mkdir", "-p", "/run/cni/symroute", "/var/lib/cni", "/run/netns", "/opt/plugins")
+	k.machine.Must(t, "mkdir", "-p", "/run/cni/symroute", "/var/lib/cni", "/run/netns", "/opt/plugins")
 	sandbox := &cri.PodSandboxConfig{
 		Metadata:     &cri.PodSandboxMetadata{Name: "agent", Uid: "agent", Namespace: "symroute-system"},
 		LogDirectory: "/var/log/agent",
 		Linux: &cri.LinuxPodSandboxConfig{
-			CgroupParent:    k.machine.cgroup,
+			CgroupParent:    k.machine.Cgroup,
 			SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: &cri.NamespaceOption{Network: cri.NamespaceMode_NODE}},
 		},
 	}
@@ -108,32 +106,15 @@ func (k *kubelet) runAgent(t *testing.T, args ...string) agentContainer {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(k.machine.run("sh", "-c", "tail -n 40 /var/log/agent/agent.log"))
+			t.Log(k.machine.Run("sh", "-c", "tail -n 40 /var/log/agent/agent.log"))
 		}
 	})
 	return agentContainer{k, created.GetContainerId()}
 }
 
-// page gets a page from the agent, in the node.
+// page gets a page from the agent, in the node; none from one that does not listen yet.
 func (a agentContainer) page(port int, path string) (text string, code int) {
-	_ = a.node.Do(func() error { // in this thread alone; an agent that does not listen yet has no page
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n", path); err != nil {
-			return err
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
-		text, code = string(body), answer.StatusCode
-		return err
-	})
+	text, code, _ = a.node.Get(netip.Addr{}, fmt.Sprintf("http://127.0.0.1:%d%s", port, path), unanswered)
 	return text, code
 }
 
@@ -152,7 +133,7 @@ func (a agentContainer) shows(t *testing.T, line string) {
 func TestAgentContainer(t *testing.T) {
 	t.Parallel()
 	k := newKubelet(t, "symroute", bridged, later)
-	k.machine.must(t, "mount", "--make-rshared", "/") // as systemd has it: mounts of namespaces come into containers
+	k.machine.Must(t, "mount", "--make-rshared", "/") // as systemd has it: mounts of namespaces come into containers
 	k.withAgentImage(t)
 	k.node.Batch(t, "link set lo up")
 	pod := k.runPod(t)
@@ -162,7 +143,7 @@ func TestAgentContainer(t *testing.T) {
 		return code == http.StatusOK
 	})
 	for _, name := range []string{"symroute", "symroutectl"} {
-		k.machine.must(t, "cmp", "/opt/plugins/"+name, "/opt/cni/bin/"+name)
+		k.machine.Must(t, "cmp", "/opt/plugins/"+name, "/opt/cni/bin/"+name)
 	}
 	// The pod that was there before the agent, and one whose namespace is mounted while it runs.
 	for i := range 2 {

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/symroute/symroute/test/machine"
 	"github.com/symroute/symroute/test/netlab"
 )
 
@@ -40,7 +41,7 @@ const containerdSocket = "/run/containerd/containerd.sock"
 // kubelet is what drives containerd, by the CRI.
 type kubelet struct {
 	*internet
-	machine *machine
+	machine *machine.Machine
 	cri     cri.RuntimeServiceClient
 	pods    int
 }
@@ -54,17 +55,17 @@ func newKubelet(t *testing.T, plugin string, networks ...network) *kubelet {
 		k.lan(t, n, n.bridge())
 	}
 	k.machine = newMachine(t, k.node)
-	k.machine.withImage(t)
+	withImage(t, k.machine)
 	for i, n := range networks {
 		list := netlab.NewConflist(n.name, "1.0.0", netlab.BridgePlugin(n.bridge(), n.ipam()), netlab.Object{"type": plugin})
-		k.machine.write(t, fmt.Sprintf("/etc/cni/net.d/%d-%s.conflist", 10+i, n.name), string(list))
+		k.machine.Write(t, fmt.Sprintf("/etc/cni/net.d/%d-%s.conflist", 10+i, n.name), string(list))
 	}
-	k.machine.write(t, "/etc/containerd/config.toml", fmt.Sprintf(containerdConf, len(networks)))
+	k.machine.Write(t, "/etc/containerd/config.toml", fmt.Sprintf(containerdConf, len(networks)))
 	k.startContainerd(t)
-	k.machine.must(t, "podman", "save", "--quiet", "--format", "oci-archive", "--output", "/tmp/image.tar", image)
-	k.machine.must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/image.tar")
+	k.machine.Must(t, "podman", "save", "--quiet", "--format", "oci-archive", "--output", "/tmp/image.tar", image)
+	k.machine.Must(t, "ctr", "--namespace", "k8s.io", "images", "import", "/tmp/image.tar")
 
-	conn, err := grpc.NewClient("unix://"+k.machine.path(containerdSocket), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient("unix://"+k.machine.Path(containerdSocket), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,24 +78,24 @@ func newKubelet(t *testing.T, plugin string, networks ...network) *kubelet {
 // startContainerd starts containerd and waits until it listens.
 func (k *kubelet) startContainerd(t *testing.T) {
 	t.Helper()
-	log, err := os.Create(k.machine.path("/var/log/containerd.log"))
+	log, err := os.Create(k.machine.Path("/var/log/containerd.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	daemon := k.machine.command("containerd")
+	daemon := k.machine.Command("containerd")
 	daemon.Stdout, daemon.Stderr = log, log
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go daemon.Wait()
 	netlab.Eventually(t, "containerd listens", func() bool {
-		_, err := k.machine.run("ctr", "version")
+		_, err := k.machine.Run("ctr", "version")
 		return err == nil
 	})
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(k.machine.run("tail", "-n", "40", "/var/log/containerd.log"))
+			t.Log(k.machine.Run("tail", "-n", "40", "/var/log/containerd.log"))
 		}
 	})
 }
@@ -128,7 +129,7 @@ func (k *kubelet) runPod(t *testing.T) podSandbox {
 	name := "pod-" + strconv.Itoa(k.pods)
 	run, err := k.cri.RunPodSandbox(t.Context(), &cri.RunPodSandboxRequest{Config: &cri.PodSandboxConfig{
 		Metadata: &cri.PodSandboxMetadata{Name: name, Uid: name, Namespace: "default"},
-		Linux:    &cri.LinuxPodSandboxConfig{CgroupParent: k.machine.cgroup},
+		Linux:    &cri.LinuxPodSandboxConfig{CgroupParent: k.machine.Cgroup},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +156,7 @@ func (k *kubelet) runPod(t *testing.T) podSandbox {
 			s.netns = namespace.Path
 		}
 	}
-	s.ns = &netlab.NS{Name: filepath.Base(s.netns), Path: k.machine.path(s.netns)}
+	s.ns = &netlab.NS{Name: filepath.Base(s.netns), Path: k.machine.Path(s.netns)}
 	return s
 }
 
@@ -178,7 +179,7 @@ func (k *kubelet) remove(s podSandbox) error {
 // containerd knows.
 func (k *kubelet) killPause(t *testing.T, s podSandbox) {
 	t.Helper()
-	k.machine.must(t, "kill", "-KILL", strconv.Itoa(s.pause))
+	k.machine.Must(t, "kill", "-KILL", strconv.Itoa(s.pause))
 	netlab.Eventually(t, "containerd notices that the pod is dead", func() bool {
 		status, err := k.cri.PodSandboxStatus(t.Context(), &cri.PodSandboxStatusRequest{PodSandboxId: s.id})
 		return err == nil && status.GetStatus().GetState() == cri.PodSandboxState_SANDBOX_NOTREADY
@@ -190,8 +191,8 @@ func (k *kubelet) killPause(t *testing.T, s podSandbox) {
 func (k *kubelet) lose(t *testing.T, s podSandbox) {
 	t.Helper()
 	k.killPause(t, s)
-	k.machine.must(t, "umount", s.netns)
-	k.machine.must(t, "rm", s.netns)
+	k.machine.Must(t, "umount", s.netns)
+	k.machine.Must(t, "rm", s.netns)
 }
 
 // reboot takes away what a reboot takes away: all processes and namespaces of
@@ -199,7 +200,7 @@ func (k *kubelet) lose(t *testing.T, s podSandbox) {
 // here also dataDir, so that it shows whether its files go.
 func (k *kubelet) reboot(t *testing.T) {
 	t.Helper()
-	k.machine.must(t, "sh", "-ec", `
+	k.machine.Must(t, "sh", "-ec", `
 		pkill -KILL containerd || true
 		pkill -KILL pause || true
 		while pgrep containerd || pgrep -x pause; do sleep 0.01; done
@@ -214,7 +215,7 @@ func (k *kubelet) reboot(t *testing.T) {
 // results that the runtime remembers.
 func (k *kubelet) leftover(t *testing.T) []string {
 	t.Helper()
-	return slices.Concat(k.machine.leases(t), k.machine.remembered(t), k.machine.files(t, "/run/netns"), k.machine.files(t, "/var/lib/cni/results"))
+	return slices.Concat(leases(t, k.machine), remembered(t, k.machine), k.machine.Files(t, "/run/netns"), k.machine.Files(t, "/var/lib/cni/results"))
 }
 
 // TestContainerd makes pods by the CRI and ends them in every way that was seen
@@ -242,7 +243,7 @@ func TestContainerd(t *testing.T) {
 				k := newKubelet(t, plugin, bridged)
 				pod := k.runPod(t)
 				k.assertReachable(t, pod.ns, bridged)
-				if leases := k.machine.leases(t); len(leases) != 2 {
+				if leases := leases(t, k.machine); len(leases) != 2 {
 					t.Fatalf("leases of the running pod: %q, want one of each family", leases)
 				}
 				if way.before != nil {
@@ -260,7 +261,7 @@ func TestContainerd(t *testing.T) {
 				if !leaks && len(left) > 0 {
 					t.Errorf("left over: %q", left)
 				}
-				if leases := k.machine.leases(t); leaks && len(leases) != 2 {
+				if leases := leases(t, k.machine); leaks && len(leases) != 2 {
 					t.Errorf("%s leaks %q; a lease of each family was expected: this test compares with what is no more", plugin, leases)
 				}
 			})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/symroute/symroute/test/machine"
 	"github.com/symroute/symroute/test/netlab"
 )
 
@@ -40,10 +41,10 @@ runroot = "/run/containers/storage"
 const image = "localhost/pause:latest"
 
 // withImage gives the machine podman and the image.
-func (m *machine) withImage(t *testing.T) {
+func withImage(t *testing.T, m *machine.Machine) {
 	t.Helper()
-	m.write(t, "/etc/containers/containers.conf", podmanConf)
-	m.write(t, "/etc/containers/storage.conf", storageConf)
+	m.Write(t, "/etc/containers/containers.conf", podmanConf)
+	m.Write(t, "/etc/containers/storage.conf", storageConf)
 	program := filepath.Join(t.TempDir(), "pause")
 	build := exec.Command("go", "build", "-o", program, "./pause")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -65,8 +66,8 @@ func (m *machine) withImage(t *testing.T) {
 	if err := archive.Close(); err != nil {
 		t.Fatal(err)
 	}
-	m.write(t, "/tmp/root.tar", root.String())
-	m.must(t, "podman", "import", "--change", `CMD ["/pause"]`, "/tmp/root.tar", image)
+	m.Write(t, "/tmp/root.tar", root.String())
+	m.Must(t, "podman", "import", "--change", `CMD ["/pause"]`, "/tmp/root.tar", image)
 }
 
 // Podman's networks, and the plugin that makes the NIC of each.
@@ -80,7 +81,7 @@ var (
 // podmanSite is a machine with podman and its networks.
 type podmanSite struct {
 	*internet
-	machine *machine
+	machine *machine.Machine
 }
 
 // newPodmanSite makes the networks, with these plugins behind the interface
@@ -93,7 +94,7 @@ func newPodmanSite(t *testing.T, chained ...netlab.Object) *podmanSite {
 	s.uplinkTo(t, routed) // ptp makes the node the gateway
 	s.lan(t, later, later.bridge())
 	s.machine = newMachine(t, s.node)
-	s.machine.withImage(t)
+	withImage(t, s.machine)
 	for n, plugin := range map[network]netlab.Object{
 		bridged: netlab.BridgePlugin(bridged.bridge(), bridged.ipam()),
 		macvlan: netlab.MacvlanPlugin(macvlan.uplink(), macvlan.ipam()),
@@ -101,7 +102,7 @@ func newPodmanSite(t *testing.T, chained ...netlab.Object) *podmanSite {
 		later:   netlab.BridgePlugin(later.bridge(), later.ipam()),
 	} {
 		list := netlab.NewConflist(n.name, "0.4.0", append([]netlab.Object{plugin}, chained...)...)
-		s.machine.write(t, "/etc/cni/net.d/"+n.name+".conflist", string(list))
+		s.machine.Write(t, "/etc/cni/net.d/"+n.name+".conflist", string(list))
 	}
 	return s
 }
@@ -109,7 +110,7 @@ func newPodmanSite(t *testing.T, chained ...netlab.Object) *podmanSite {
 // podman runs a command of podman.
 func (s *podmanSite) podman(t *testing.T, args ...string) string {
 	t.Helper()
-	return s.machine.must(t, append([]string{"podman"}, args...)...)
+	return s.machine.Must(t, append([]string{"podman"}, args...)...)
 }
 
 // run starts a container on networks and returns its network namespace.
@@ -119,7 +120,7 @@ func (s *podmanSite) run(t *testing.T, name string, networks ...network) *netlab
 	for _, n := range networks {
 		names = append(names, n.name)
 	}
-	s.podman(t, "run", "--detach", "--name", name, "--cgroup-parent", s.machine.cgroup, "--network", strings.Join(names, ","), image)
+	s.podman(t, "run", "--detach", "--name", name, "--cgroup-parent", s.machine.Cgroup, "--network", strings.Join(names, ","), image)
 	return s.namespaceOf(t, name)
 }
 
@@ -129,7 +130,7 @@ func (s *podmanSite) namespaceOf(t *testing.T, name string) *netlab.NS {
 	if path == "" {
 		t.Fatalf("container %s has no network namespace", name)
 	}
-	return &netlab.NS{Name: filepath.Base(path), Path: s.machine.path(path)}
+	return &netlab.NS{Name: filepath.Base(path), Path: s.machine.Path(path)}
 }
 
 // TestPodman runs a container on three networks, whose conflists end in
@@ -205,22 +206,22 @@ func testPodman(t *testing.T, s *podmanSite) {
 // namespace are left.
 func (s *podmanSite) assertNothingLeft(t *testing.T) {
 	t.Helper()
-	for _, file := range slices.Concat(s.machine.leases(t), s.machine.remembered(t), s.machine.files(t, "/run/netns"), s.machine.files(t, "/var/lib/cni/results")) {
+	for _, file := range slices.Concat(leases(t, s.machine), remembered(t, s.machine), s.machine.Files(t, "/run/netns"), s.machine.Files(t, "/var/lib/cni/results")) {
 		t.Errorf("%s is left over", file)
 	}
 }
 
 // leases lists the addresses that host-local has given away.
-func (m *machine) leases(t *testing.T) []string {
+func leases(t *testing.T, m *machine.Machine) []string {
 	t.Helper()
-	return slices.DeleteFunc(m.files(t, "/var/lib/cni/networks"), func(file string) bool {
+	return slices.DeleteFunc(m.Files(t, "/var/lib/cni/networks"), func(file string) bool {
 		name := filepath.Base(file)
 		return name == "lock" || strings.HasPrefix(name, "last_reserved_ip")
 	})
 }
 
 // remembered lists the files of symroute.
-func (m *machine) remembered(t *testing.T) []string {
+func remembered(t *testing.T, m *machine.Machine) []string {
 	t.Helper()
-	return m.files(t, "/run/cni/symroute")
+	return m.Files(t, "/run/cni/symroute")
 }

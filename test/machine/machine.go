@@ -1,4 +1,5 @@
-package runtimes
+// Package machine makes machines for tests: each with processes, a file system, a network and cgroups of its own.
+package machine
 
 import (
 	"bufio"
@@ -18,36 +19,40 @@ import (
 	"github.com/symroute/symroute/test/netlab"
 )
 
-// softwareVariable names the folder into which scripts/with-runtimes has
-// unpacked the packages of the container runtimes.
-const softwareVariable = "SYMROUTE_RUNTIMES"
-
-//go:embed machine.sh
+//go:embed boot.sh
 var boot string
 
-// machine is where a container runtime works: with processes, a file system, a
+// Machine is where a container runtime works: with processes, a file system, a
 // network and a cgroup of its own, so that it sees nothing of the real machine's
 // containers and networks, and nothing of it stays. Its /usr and /etc are the
 // real machine's, with the runtimes' packages laid over them; whatever is written
 // there, or anywhere else, is in memory, and gone with process 1.
-type machine struct {
+type Machine struct {
 	node *netlab.NS
 	init *os.Process
-	// cgroup is the parent of all the machine's containers.
-	cgroup string
+	// Cgroup is the parent of all the machine's containers.
+	Cgroup string
 }
 
-// newMachine starts a machine whose network is the namespace node.
-func newMachine(t *testing.T, node *netlab.NS) *machine {
+// Software is what a machine has beside what the real one has.
+type Software struct {
+	// Variable names the folder with usr and etc of the packages that the real machine lacks, which Script has put there.
+	Variable, Script string
+	// Inside and Setup are shell: Inside is for mounts from the real machine, in the new one's root, and Setup runs when that
+	// is the root. $software is the folder, and $cgroup the name of the machine's cgroup.
+	Inside, Setup string
+}
+
+// New starts a machine whose network is the namespace node.
+func New(t *testing.T, node *netlab.NS, s Software) *Machine {
 	t.Helper()
-	software := os.Getenv(softwareVariable)
+	software := os.Getenv(s.Variable)
 	if software == "" {
-		t.Fatalf("%s is not set: run these tests by \"make test-runtimes\", which gets the runtimes", softwareVariable)
+		t.Fatalf("%s is not set: run these tests by %q, which gets what they need", s.Variable, s.Script)
 	}
-	work := t.TempDir()
-	init := exec.Command("sh", "-c", boot, "init", software, netlab.BinDir(t), work)
+	init := exec.Command("sh", "-c", boot, "init", software, t.TempDir(), node.Name, s.Inside, s.Setup)
 	init.Stderr = os.Stderr
-	init.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID, Pdeathsig: unix.SIGKILL}
+	init.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC, Pdeathsig: unix.SIGKILL}
 	out, err := init.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +60,7 @@ func newMachine(t *testing.T, node *netlab.NS) *machine {
 	if err := node.Do(init.Start); err != nil {
 		t.Fatalf("cannot start a machine: %v", err)
 	}
-	m := &machine{node: node, init: init.Process, cgroup: "/" + node.Name}
+	m := &Machine{node: node, init: init.Process, Cgroup: "/" + node.Name}
 	t.Cleanup(func() {
 		init.Process.Kill()
 		init.Wait()
@@ -67,33 +72,33 @@ func newMachine(t *testing.T, node *netlab.NS) *machine {
 	return m
 }
 
-// path is where a file of the machine is seen from outside.
-func (m *machine) path(file string) string {
+// Path is where a file of the machine is seen from outside.
+func (m *Machine) Path(file string) string {
 	return filepath.Join(fmt.Sprintf("/proc/%d/root", m.init.Pid), file)
 }
 
-// write puts a file into the machine.
-func (m *machine) write(t *testing.T, file, content string) {
+// Write puts a file into the machine.
+func (m *Machine) Write(t *testing.T, file, content string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(m.path(file)), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(m.Path(file)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(m.path(file), []byte(content), 0o644); err != nil {
+	if err := os.WriteFile(m.Path(file), []byte(content), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// command is a program of the machine, not started yet.
-func (m *machine) command(args ...string) *exec.Cmd {
-	enter := []string{"--target", fmt.Sprint(m.init.Pid), "--mount", "--pid", "--net", "--root", "--wd"}
+// Command is a program of the machine, not started yet.
+func (m *Machine) Command(args ...string) *exec.Cmd {
+	enter := []string{"--target", fmt.Sprint(m.init.Pid), "--mount", "--pid", "--net", "--uts", "--ipc", "--root", "--wd"}
 	cmd := exec.Command("nsenter", append(append(enter, "--"), args...)...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
 	return cmd
 }
 
-// run runs a program of the machine and returns what it prints.
-func (m *machine) run(args ...string) (string, error) {
-	cmd := m.command(args...)
+// Run runs a program of the machine and returns what it prints.
+func (m *Machine) Run(args ...string) (string, error) {
+	cmd := m.Command(args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -103,23 +108,23 @@ func (m *machine) run(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// must is run for what cannot fail.
-func (m *machine) must(t *testing.T, args ...string) string {
+// Must is run for what cannot fail.
+func (m *Machine) Must(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := m.run(args...)
+	out, err := m.Run(args...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// files lists the files below a folder of the machine.
-func (m *machine) files(t *testing.T, dir string) []string {
+// Files lists the files below a folder of the machine.
+func (m *Machine) Files(t *testing.T, dir string) []string {
 	t.Helper()
 	var found []string
-	err := filepath.WalkDir(m.path(dir), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(m.Path(dir), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() {
-			found = append(found, strings.TrimPrefix(path, m.path("/")))
+			found = append(found, strings.TrimPrefix(path, m.Path("/")))
 		}
 		return err
 	})
@@ -131,15 +136,15 @@ func (m *machine) files(t *testing.T, dir string) []string {
 
 // removeCgroups removes what the machine's containers had in the cgroup
 // hierarchies, which are the kernel's and do not end with the machine.
-func (m *machine) removeCgroups(t *testing.T) {
+func (m *Machine) removeCgroups(t *testing.T) {
 	t.Helper()
 	for _, root := range cgroups(m.node.Name) {
 		netlab.Eventually(t, root+" is empty", func() bool { return removeTree(root) == nil })
 	}
 }
 
-// sweepCgroups removes the cgroups of machines whose tests were killed.
-func sweepCgroups() error {
+// SweepCgroups removes the cgroups of machines whose tests were killed.
+func SweepCgroups() error {
 	var failed []error
 	for _, root := range cgroups("*") {
 		if netlab.Stale(filepath.Base(root)) {

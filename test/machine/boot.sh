@@ -1,9 +1,11 @@
-# Process 1 of a machine of its own: see machine_test.go.
+# Process 1 of a machine of its own: see machine.go.
 #
 # SOFTWARE is a folder with usr and etc of the packages that this machine has
-# and the real one lacks, PLUGINS one with CNI plugins, WORK an empty one.
+# and the real one lacks, WORK an empty one, CGROUP the name of the machine's cgroup;
+# INSIDE and SETUP are of those who make it.
 set -eu
-software=$1 plugins=$2 work=$3
+# shellcheck disable=SC2034 # cgroup is for them
+software=$1 work=$2 cgroup=$3 inside=$4 setup=$5
 
 mount --make-rprivate /
 mount -t tmpfs machine "$work"
@@ -20,15 +22,14 @@ for dir in usr etc; do
 	mount -t overlay machine -o "lowerdir=$software/$dir:/$dir,upperdir=../written/$dir,workdir=../scratch/$dir" "$dir"
 done
 mount --rbind /dev dev
-mount -t tmpfs machine dev/shm # podman keeps its locks there
+mount -t tmpfs machine dev/shm
 mount --rbind /sys sys
-mount --bind "$plugins" opt/cni/bin
-mount -o remount,bind,ro opt/cni/bin
 mount -t proc proc proc
+eval "$inside"
 pivot_root . mnt
 cd /
 umount -l /mnt
-rm -f /etc/cni/net.d/*
+eval "$setup"
 
 echo ready
 # Whoever loses its parent becomes a child of this one, which buries it.
